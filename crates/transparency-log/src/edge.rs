@@ -121,3 +121,105 @@ impl Default for Edge {
         Self::empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::hash::leaf_hash;
+    use crate::memory_tree::MemoryTree;
+    use crate::proof::HashSource;
+    use crate::tile::tiles_for;
+
+    fn leaf(index: u64) -> Hash {
+        leaf_hash(&index.to_be_bytes())
+    }
+
+    /// An edge of `size` leaves, the tiles it completed on the way, and the same leaves in memory.
+    fn grown(size: u64) -> (Edge, BTreeMap<TileId, Vec<Hash>>, MemoryTree) {
+        let (mut edge, mut full, mut tree) = (Edge::empty(), BTreeMap::new(), MemoryTree::new());
+        for index in 0..size {
+            full.extend(edge.append(leaf(index)).into_iter().map(|tile| (tile.id(), tile.hashes)));
+            tree.push(leaf(index));
+        }
+        (edge, full, tree)
+    }
+
+    #[test]
+    fn the_edge_has_the_root_and_the_tiles_of_the_whole_tree() {
+        for size in [0, 1, 2, 3, 255, 256, 257, 511, 512, 513, 65_535, 65_536, 65_537, 66_000] {
+            let (edge, mut tiles, tree) = grown(size);
+            assert_eq!(edge.size(), size);
+            assert_eq!(edge.root(), tree.root_at(size).unwrap(), "root at {size}");
+            tiles.extend(edge.partial_tiles().map(|(id, hashes)| (id, hashes.to_vec())));
+            assert!(tiles.keys().copied().eq(tiles_for(size)), "tiles at {size}");
+            for (id, hashes) in tiles {
+                assert_eq!(tree.tile(id), Ok(hashes), "{id} at {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_loaded_edge_goes_on_where_it_stopped() {
+        for size in [0, 255, 256, 257, 65_536] {
+            let (mut edge, _, _) = grown(size);
+            let mut loaded = Edge::load(size, edge.levels().to_vec()).unwrap();
+            assert_eq!(loaded, edge);
+            assert_eq!(loaded.append(leaf(size)), edge.append(leaf(size)));
+            assert_eq!(loaded.root(), edge.root());
+        }
+    }
+
+    #[test]
+    fn empty_levels_at_the_end_may_be_left_out_or_written() {
+        let (edge, _, _) = grown(300);
+        let mut levels = edge.levels().to_vec();
+        levels.resize(8, Vec::new());
+        assert_eq!(Edge::load(300, levels), Ok(edge));
+        assert_eq!(Edge::load(0, vec![Vec::new(); 9]), Ok(Edge::empty()));
+    }
+
+    #[test]
+    fn an_edge_of_another_size_is_refused() {
+        let (edge, _, _) = grown(300);
+        for size in [0, 299, 301, 44, 300 + 256, 300 + 65_536] {
+            let refused = Edge::load(size, edge.levels().to_vec());
+            assert!(matches!(refused, Err(LogError::EdgeLength { .. })), "{size}: {refused:?}");
+        }
+        let mut extra_level = edge.levels().to_vec();
+        extra_level.push(vec![leaf(0)]);
+        assert!(Edge::load(300, extra_level).is_err());
+        assert_eq!(Edge::load(1 << 63, Vec::new()), Err(LogError::TreeTooLarge { size: 1 << 63 }));
+    }
+
+    #[test]
+    fn a_clone_that_is_dropped_leaves_no_trace() {
+        let (edge, _, _) = grown(255);
+        let before = edge.clone();
+        let mut attempt = edge.clone();
+        assert_eq!(attempt.append(leaf(255)).len(), 1);
+        assert_eq!(edge, before);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn edge_and_tree_agree_at_every_size(size in 0_u64..2_000) {
+            let (edge, _, tree) = grown(size);
+            prop_assert_eq!(edge.root(), tree.root_at(size).unwrap());
+        }
+
+        #[test]
+        fn loading_never_panics(size: u64, lengths in prop::collection::vec(0_usize..300, 0..12)) {
+            let levels: Vec<_> = lengths.into_iter().map(|length| vec![leaf(0); length]).collect();
+            if let Ok(mut edge) = Edge::load(size, levels) {
+                prop_assert_eq!(edge.size(), size);
+                edge.append(edge.root());
+            }
+        }
+    }
+}

@@ -150,3 +150,166 @@ pub(crate) fn check_text(text: &str) -> Result<(), LogError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::key::SigningKey;
+
+    const SPEC_VKEY: &str = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
+    const SPEC_NOTE: &str = "This is an example message.\n\n\u{2014} example.com/foo \
+        Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n";
+    const UNKNOWN: &str = "\u{2014} witness.example AAAAAQI=\n";
+
+    fn key() -> SigningKey {
+        SigningKey::new("example.com/log", [7; 32]).unwrap()
+    }
+
+    #[test]
+    fn the_spec_note_verifies_under_the_spec_key() {
+        let note = Note::parse(SPEC_NOTE).unwrap();
+        assert_eq!(note.verified_by(&SPEC_VKEY.parse().unwrap()), Ok(()));
+        assert_eq!(note.text, "This is an example message.\n");
+        assert_eq!(note.to_string(), SPEC_NOTE);
+    }
+
+    #[test]
+    fn the_last_empty_line_separates() {
+        let text = "one\n\n\u{2014} looks.like a-signature\n\n";
+        let note = Note::parse(&key().sign_note(text).unwrap()).unwrap();
+        assert_eq!(note.text, text);
+        assert_eq!(note.verified_by(&key().verifier()), Ok(()));
+    }
+
+    #[test]
+    fn lines_of_unknown_keys_are_carried_along() {
+        let signed = key().sign_note("text\n").unwrap();
+        let same_name_other_id = "\u{2014} example.com/log AAAAAQI=\n";
+        let note = Note::parse(&format!("{signed}{UNKNOWN}{same_name_other_id}")).unwrap();
+        assert_eq!(note.verified_by(&key().verifier()), Ok(()));
+        assert_eq!((note.signatures.len(), note.signatures[1].key_id), (3, 1));
+    }
+
+    #[test]
+    fn a_changed_text_does_not_verify() {
+        let signed = key().sign_note("pay 100\n").unwrap().replace("100", "900");
+        let refused = Note::parse(&signed).unwrap().verified_by(&key().verifier());
+        assert!(matches!(refused, Err(LogError::BadSignature { .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn a_short_signature_by_the_key_does_not_verify() {
+        let mut note = Note::parse(&key().sign_note("text\n").unwrap()).unwrap();
+        note.signatures[0].signature.pop();
+        assert!(matches!(note.verified_by(&key().verifier()), Err(LogError::BadSignature { .. })));
+    }
+
+    #[test]
+    fn a_note_signed_by_another_key_of_that_name_is_not_signed() {
+        let other = SigningKey::new("example.com/log", [8; 32]).unwrap();
+        let refused =
+            Note::parse(&other.sign_note("text\n").unwrap()).unwrap().verified_by(&key().verifier());
+        assert!(matches!(refused, Err(LogError::NotSigned { .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn two_lines_of_one_key_are_refused_even_if_both_verify() {
+        let twice = key().sign_note("text\n").unwrap() + &key().sign_line("text\n");
+        let refused = Note::parse(&twice).unwrap().verified_by(&key().verifier());
+        assert!(matches!(refused, Err(LogError::SignedTwice { count: 2, .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn a_sole_note_has_one_signature_over_plain_lines() {
+        let signed = key().sign_note("one\ntwo\n").unwrap();
+        assert_eq!(Note::parse_sole(&signed).unwrap().to_string(), signed);
+        for refused in [
+            format!("{signed}{UNKNOWN}"),
+            key().sign_note("one\n\ntwo\n").unwrap(),
+            key().sign_note("\none\n").unwrap(),
+            key().sign_note("\n").unwrap(),
+            key().sign_note("caf\u{e9}\n").unwrap(),
+        ] {
+            assert!(Note::parse(&refused).is_ok(), "{refused:?} is a note");
+            assert!(Note::parse_sole(&refused).is_err(), "{refused:?} must be refused");
+        }
+    }
+
+    #[test]
+    fn what_is_no_signed_note_is_refused() {
+        let line = "\u{2014} a AAAAAQI=\n";
+        for refused in [
+            String::new(),
+            "text\n".to_owned(),
+            "text\n\n".to_owned(),
+            format!("text\n{line}"),
+            format!("\n{line}"),
+            format!("te\txt\n\n{line}"),
+            format!("text\r\n\r\n{line}"),
+            format!("text\n\n{}", line.trim_end()),
+            format!("text\n\n{line}trailing\n"),
+            "text\n\n- a AAAAAQI=\n".to_owned(),
+            "text\n\n\u{2014} AAAAAQI=\n".to_owned(),
+            "text\n\n\u{2014}  AAAAAQI=\n".to_owned(),
+            "text\n\n\u{2014} a+b AAAAAQI=\n".to_owned(),
+            "text\n\n\u{2014} a\u{2003}b AAAAAQI=\n".to_owned(),
+            "text\n\n\u{2014} a AAAAAQ==\n".to_owned(),
+            "text\n\n\u{2014} a AAAAAQJ=\n".to_owned(),
+            "text\n\n\u{2014} a AAAAAQI\n".to_owned(),
+            "text\n\n\u{2014} a AAAAAQI= \n".to_owned(),
+        ] {
+            assert!(Note::parse(&refused).is_err(), "{refused:?} must be refused");
+        }
+    }
+
+    #[test]
+    fn the_limits_hold() {
+        let lines = |count| format!("text\n\n{}", UNKNOWN.repeat(count));
+        assert!(Note::parse(&lines(MAX_NOTE_SIGNATURES)).is_ok());
+        assert!(matches!(Note::parse(&lines(MAX_NOTE_SIGNATURES + 1)), Err(LogError::SignatureCount { .. })));
+
+        let spare = MAX_NOTE_BYTES - key().sign_note("\n").unwrap().len();
+        let longest = key().sign_note(&format!("{}\n", "x".repeat(spare))).unwrap();
+        assert_eq!(longest.len(), MAX_NOTE_BYTES);
+        assert!(Note::parse(&longest).is_ok());
+        let refused = key().sign_note(&format!("{}\n", "x".repeat(spare + 1)));
+        assert!(matches!(refused, Err(LogError::TooLong { .. })));
+    }
+
+    #[test]
+    fn a_text_that_could_not_be_read_back_is_not_signed() {
+        for text in ["", "text", "te\0xt\n"] {
+            assert!(key().sign_note(text).is_err(), "{text:?} must be refused");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_reads_as_a_note_prints_the_same(
+            note in "[ab\n]{0,6}\n\n(\u{2014} [a+]{1,2} [A-Za-z0-9+/]{4,8}=?=?\n){0,3}|(?s).{0,40}",
+        ) {
+            if let Ok(parsed) = Note::parse(&note) {
+                prop_assert_eq!(parsed.to_string(), note);
+            }
+        }
+
+        #[test]
+        fn every_text_that_is_signed_verifies(text in "([^\\x00-\\x1f]|\n){0,60}\n", seed: [u8; 32]) {
+            let key = SigningKey::new("a", seed).unwrap();
+            let signed = key.sign_note(&text).unwrap();
+            let note = Note::parse(&signed).unwrap();
+            prop_assert_eq!(note.verified_by(&key.verifier()), Ok(()));
+            prop_assert_eq!(note.to_string(), signed);
+            prop_assert_eq!(note.text, text);
+        }
+
+        #[test]
+        fn no_flipped_bit_survives(bit in 0_usize..(64 * 8)) {
+            let mut note = Note::parse(&key().sign_note("text\n").unwrap()).unwrap();
+            note.signatures[0].signature[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(note.verified_by(&key().verifier()).is_err());
+        }
+    }
+}

@@ -142,3 +142,120 @@ pub(crate) fn parse_index_and_width(text: &str) -> Option<(u64, u16)> {
     // Printing back settles all that the loop lets through: signs, missing zeroes, a missing or an extra x.
     (index_and_width(index, width) == text).then_some((index, width))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tile(level: u8, index: u64, width: u16) -> TileId {
+        TileId { level, index, width }
+    }
+
+    #[test]
+    fn paths_are_those_of_the_spec() {
+        for (id, path) in [
+            (tile(0, 1_234_067, 256), "tile/0/x001/x234/067"),
+            (tile(0, 273, 112), "tile/0/273.p/112"),
+            (tile(1, 0, 256), "tile/1/000"),
+            (tile(63, 1000, 1), "tile/63/x001/000.p/1"),
+        ] {
+            assert_eq!(id.path(), path);
+            assert_eq!(path.parse(), Ok(id));
+        }
+    }
+
+    #[test]
+    fn a_tile_has_one_path() {
+        for refused in [
+            "",
+            "tile/0",
+            "tile/0/",
+            "tile/00/000",
+            "tile/64/000",
+            "tile/-1/000",
+            "tile/0/0",
+            "tile/0/0000",
+            "tile/0/x000/000",
+            "tile/0/001/234",
+            "tile/0/x001/x234",
+            "tile/0/x001/+23",
+            "tile/0/000.p/0",
+            "tile/0/000.p/256",
+            "tile/0/000.p/01",
+            "tile/0/000.p/+1",
+            "tile/0/000.p/",
+            "tile/0/000/",
+            "/tile/0/000",
+            "tile/0/../000",
+            "tile/entries/000",
+            "tile/0/x999/x999/x999/x999/x999/x999/x999/999",
+        ] {
+            assert!(refused.parse::<TileId>().is_err(), "{refused:?} must be refused");
+        }
+    }
+
+    #[test]
+    fn a_tree_of_70000_has_the_tiles_of_the_spec() {
+        let tiles: Vec<_> = tiles_for(70_000).collect();
+        assert_eq!(tiles.iter().filter(|id| id.level == 0 && id.is_full()).count(), 273);
+        let others: Vec<_> = tiles.into_iter().filter(|id| id.level > 0 || !id.is_full()).collect();
+        assert_eq!(others, [tile(0, 273, 112), tile(1, 0, 256), tile(1, 1, 17), tile(2, 0, 1)]);
+        assert_eq!(tiles_for(256).collect::<Vec<_>>(), [tile(0, 0, 256), tile(1, 0, 1)]);
+        assert_eq!(tiles_for(0).count(), 0);
+    }
+
+    #[test]
+    fn growth_names_only_what_changed() {
+        let grown = |old, new| tiles_between(old, new).collect::<Vec<_>>();
+        assert_eq!(grown(255, 256), [tile(0, 0, 256), tile(1, 0, 1)]);
+        assert_eq!(grown(256, 257), [tile(0, 1, 1)]);
+        assert_eq!(grown(300, 300), []);
+        assert_eq!(grown(300, 299), []);
+        assert_eq!(grown(300, 600), [tile(0, 1, 256), tile(0, 2, 88), tile(1, 0, 2)]);
+    }
+
+    #[test]
+    fn tile_bytes_are_1_to_256_hashes() {
+        for length in [0, 1, 31, 33, 257 * 32] {
+            assert_eq!(decode_tile(&vec![0; length]), Err(LogError::TileLength { bytes: length }));
+        }
+        assert_eq!(decode_tile(&[7; 256 * 32]), Ok(vec![Hash([7; 32]); 256]));
+    }
+
+    proptest! {
+        #[test]
+        fn a_printed_path_reads_back(level in 0_u8..=63, index: u64, width in 1_u16..=256) {
+            let id = tile(level, index, width);
+            prop_assert_eq!(id.path().parse(), Ok(id));
+        }
+
+        #[test]
+        fn what_reads_as_a_path_prints_the_same(path in "tile/[0-9]{1,2}/(x?[0-9]{3}/){0,3}[0-9]{2,3}(\\.p/[0-9]{1,3})?|.*") {
+            if let Ok(id) = path.parse::<TileId>() {
+                prop_assert_eq!(id.path(), path);
+            }
+        }
+
+        #[test]
+        fn tile_bytes_read_back(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(hashes) = decode_tile(&bytes) {
+                prop_assert_eq!(encode_tile(&hashes), bytes);
+            }
+        }
+
+        #[test]
+        fn growing_in_steps_leaves_the_tiles_of_the_end(sizes in prop::collection::vec(0_u64..200_000, 1..5)) {
+            let mut sizes = sizes;
+            sizes.sort_unstable();
+            let mut held = std::collections::BTreeMap::new();
+            let mut old = 0;
+            for new in sizes {
+                held.extend(tiles_between(old, new).map(|id| ((id.level, id.index), id)));
+                old = new;
+            }
+            prop_assert_eq!(held.into_values().collect::<Vec<_>>(), tiles_for(old).collect::<Vec<_>>());
+        }
+    }
+}

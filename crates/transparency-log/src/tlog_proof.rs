@@ -65,7 +65,8 @@ impl FromStr for LogProof {
     ///
     /// # Errors
     /// [`LogError::ProofFormat`], [`LogError::TooLong`], [`LogError::NumberFormat`], [`LogError::HashFormat`],
-    /// [`LogError::ProofLength`], or those of [`Note::parse`] for the checkpoint.
+    /// [`LogError::ProofLength`], or those of [`Checkpoint::parse_verified`] for the
+    /// checkpoint, save for its signature.
     fn from_str(text: &str) -> Result<Self, LogError> {
         let refused = |reason| LogError::ProofFormat { reason };
         if text.len() > MAX_PROOF_BYTES {
@@ -90,7 +91,114 @@ impl FromStr for LogProof {
         if hashes.len() > MAX_PROOF_HASHES {
             return Err(LogError::ProofLength { hashes: hashes.len() });
         }
-        Note::parse(checkpoint)?;
+        Checkpoint::parse_body(&Note::parse(checkpoint)?.text)?;
         Ok(Self { index, hashes, checkpoint: checkpoint.to_owned(), extra })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::key::SigningKey;
+    use crate::memory_tree::MemoryTree;
+
+    fn key() -> SigningKey {
+        SigningKey::new("example.com/log", [7; 32]).unwrap()
+    }
+
+    fn proof(index: u64, size: u64) -> LogProof {
+        let mut tree = MemoryTree::new();
+        (0..size).for_each(|entry| tree.push(leaf_hash(&entry.to_be_bytes())));
+        let root = tree.root_at(size).unwrap();
+        let checkpoint = Checkpoint { origin: key().name().to_owned(), size, root }.sign(&key()).unwrap();
+        LogProof { index, hashes: tree.inclusion_proof(index, size).unwrap(), checkpoint, extra: None }
+    }
+
+    #[test]
+    fn a_proof_is_written_line_by_line() {
+        let proof = proof(2, 3);
+        let text = proof.to_string();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[..2], ["c2sp.org/tlog-proof@v1", "index 2"]);
+        assert_eq!(lines[2], proof.hashes[0].to_string());
+        assert_eq!(lines[3..6], ["", "example.com/log", "3"]);
+        assert_eq!(text.parse(), Ok(proof));
+    }
+
+    #[test]
+    fn the_proof_of_an_only_entry_has_no_hash() {
+        let proof = proof(0, 1);
+        assert!(proof.hashes.is_empty());
+        assert_eq!(
+            proof.to_string().parse::<LogProof>().unwrap().verify(&[0; 8], &key().verifier()).unwrap().size,
+            1
+        );
+    }
+
+    #[test]
+    fn the_extra_line_is_kept() {
+        let with_extra = LogProof { extra: Some(b"opaque".to_vec()), ..proof(1, 5) };
+        let text = with_extra.to_string();
+        assert!(text.contains("\nextra b3BhcXVl\nindex 1\n"), "{text}");
+        assert_eq!(text.parse(), Ok(with_extra));
+    }
+
+    #[test]
+    fn another_entry_index_key_or_checkpoint_does_not_verify() {
+        let good = proof(4, 9);
+        let (entry, verifier) = (4_u64.to_be_bytes(), key().verifier());
+        assert_eq!(good.verify(&entry, &verifier).unwrap().size, 9);
+        let stranger = SigningKey::new("example.com/log", [8; 32]).unwrap().verifier();
+        assert!(good.verify(&5_u64.to_be_bytes(), &verifier).is_err());
+        assert!(good.verify(&entry, &stranger).is_err());
+        assert!(LogProof { index: 5, ..good.clone() }.verify(&entry, &verifier).is_err());
+        assert!(LogProof { index: 9, ..good.clone() }.verify(&entry, &verifier).is_err());
+        assert!(LogProof { checkpoint: proof(4, 10).checkpoint, ..good }.verify(&entry, &verifier).is_err());
+    }
+
+    #[test]
+    fn what_is_no_log_proof_is_refused() {
+        let text = proof(4, 9).to_string();
+        let many = vec![leaf_hash(b""); MAX_PROOF_HASHES + 1];
+        for refused in [
+            String::new(),
+            text.replace("@v1", "@v2"),
+            text.replace("index 4", "index 04"),
+            text.replace("index 4\n", ""),
+            text.replace("index 4", "extra \nextra \nindex 4"),
+            text.replace("index 4", "extra a\nindex 4"),
+            text.replace("index 4\n", "index 4\n\n"),
+            text.replace("index 4\n", "index 4\nhash\n"),
+            text.replace('\n', "\r\n"),
+            text.split_inclusive('\n').take(4).collect(),
+            LogProof { hashes: many, ..proof(4, 9) }.to_string(),
+            format!("{text}{}", "\u{2014} witness.example AAAAAQI=\n".repeat(MAX_PROOF_BYTES / 30)),
+        ] {
+            assert!(refused.parse::<LogProof>().is_err(), "{refused:.200} must be refused");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_proof_reads_back_and_verifies(
+            (index, size) in (1_u64..300).prop_flat_map(|size| (0..size, Just(size))),
+            extra: Option<Vec<u8>>,
+        ) {
+            let proof = LogProof { extra, ..proof(index, size) };
+            let read: LogProof = proof.to_string().parse().unwrap();
+            prop_assert_eq!(&read, &proof);
+            prop_assert_eq!(read.verify(&index.to_be_bytes(), &key().verifier()).unwrap().size, size);
+        }
+
+        #[test]
+        fn what_reads_as_a_proof_prints_the_same(
+            text in "c2sp.org/tlog-proof@v1\n(extra [a-z]{0,4}\n)?index [0-9]{1,2}\n([A-Za-z0-9+/]{42}[AEIM]=\n){0,2}\na\n[0-9]{1,2}\n[A-Za-z0-9+/]{42}[AEIM]=\n\n\u{2014} a AAAAAQI=\n|(?s).{0,40}",
+        ) {
+            if let Ok(proof) = text.parse::<LogProof>() {
+                prop_assert_eq!(proof.to_string(), text);
+            }
+        }
     }
 }
