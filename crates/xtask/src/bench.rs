@@ -1,0 +1,12 @@
+//! `bench`: a release build, and then the testbed's benchmarks, which own their names and their rows.
+
+use crate::checkout::Checkout;
+use crate::child;
+use crate::demo;
+use crate::failure::Failure;
+
+pub fn run(checkout: &Checkout, arguments: &[String]) -> Result<(), Failure> {
+    eprintln!("bench: compiles the workspace as it would be released, then measures.");
+    child::run(&mut checkout.cargo(&["build", "--release", "--workspace", "--bins", "--locked"]))?;
+    demo::become_testbed(&checkout.target.join("release/testbed"), "bench", arguments)
+}
