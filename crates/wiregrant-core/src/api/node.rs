@@ -1,0 +1,174 @@
+//! Nodes and their agents.
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::grant::Membership;
+use crate::note::Origin;
+use crate::peer::DesiredPeer;
+use crate::usage_report::{Backend, Class, Service, UsageTable};
+use crate::{Bytes, LocationId, NodeId, OperatorId, Timestamp, WireGuardPublicKey};
+
+/// Redeems an invitation. The same invitation with the same keys gets the same answer again, so that an answer lost on
+/// the way costs nothing.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Join {
+    /// The invitation's secret.
+    pub secret: String,
+    /// The node's Ed25519 identity key: 32 bytes, padded base64. Made on the node, as is the next.
+    pub identity_public_key: String,
+    /// The node's WireGuard key.
+    pub wireguard_public_key: WireGuardPublicKey,
+    /// Where clients reach it: `host:port`, IPv6 hosts in brackets.
+    pub endpoint: String,
+    /// The agent's version.
+    pub agent: String,
+    /// Which WireGuard it has.
+    pub backend: Backend,
+    /// Ed25519 over [`Join::text`] by the identity key, padded base64: nobody enrols a key that is not theirs.
+    pub signature: String,
+}
+
+impl Join {
+    /// What the node signs.
+    #[must_use]
+    pub fn text(&self, log: &Origin) -> String {
+        let Self { secret, identity_public_key, wireguard_public_key, endpoint, agent, backend, .. } = self;
+        format!(
+            "wiregrant/join/v1\nlog {log}\nsecret {secret}\nidentity {identity_public_key}\nwireguard {wireguard_public_key}\n\
+             endpoint {endpoint}\nagent {agent} {backend}\n"
+        )
+    }
+}
+
+/// What a node learns on joining.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Joined {
+    /// Its id.
+    pub node: NodeId,
+    /// Whose it is.
+    pub operator: OperatorId,
+    /// The record log's origin, which every report names.
+    pub log: Origin,
+    /// The record log's key; equals the invitation's.
+    pub log_vkey: String,
+    /// The reports log's key: the same key under that log's name.
+    pub reports_vkey: String,
+    /// The interface's own addresses with their pools' prefixes, v4 then v6.
+    pub addresses: Vec<IpNet>,
+    /// The port the endpoint names, on which the interface listens.
+    pub listen_port: u16,
+}
+
+/// What a node should be doing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Desired {
+    /// Rises with each change of the peers or of the membership.
+    pub revision: u64,
+    /// All peers; absent when `known` was this revision.
+    pub peers: Option<Vec<DesiredPeer>>,
+    /// The grant the node is in.
+    pub membership: Option<Membership>,
+    /// The control plane's clock.
+    pub time: Timestamp,
+    /// Reports are refused until a person decides.
+    pub frozen: bool,
+}
+
+/// The last report the control plane has accepted of a node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReportHead {
+    /// Its sequence number; 0 where there is none.
+    pub sequence: u64,
+    /// The note; absent where there is none.
+    pub note: Option<String>,
+}
+
+/// Freezes a node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Freeze {
+    /// A short word of a-z, 0-9 and '-'.
+    pub reason: String,
+}
+
+/// Where a node is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeState {
+    /// Its reports are taken.
+    Active,
+    /// Its reports are refused until a person decides.
+    Frozen,
+    /// Gone for good.
+    Retired,
+}
+
+/// A node as its operator and the administrator see it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Node {
+    /// The id.
+    pub node: NodeId,
+    /// Whose it is.
+    pub operator: OperatorId,
+    /// Where it stands.
+    pub location: LocationId,
+    /// Where clients reach it.
+    pub endpoint: String,
+    /// Its life.
+    pub state: NodeState,
+    /// When its agent last asked for anything.
+    pub last_seen: Option<Timestamp>,
+    /// Devices placed on it now.
+    pub devices: u64,
+    /// The last accepted report's number; 0 without one.
+    pub sequence: u64,
+    /// When the last accepted report ends.
+    pub reported_until: Option<Timestamp>,
+    /// Totals since enrolment, as reported.
+    pub usage: Vec<UsageLine>,
+}
+
+/// One line of reported usage.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UsageLine {
+    /// What was used.
+    pub service: Service,
+    /// By whom.
+    pub class: Class,
+    /// Bytes the node received.
+    pub received: Bytes,
+    /// Bytes the node sent.
+    pub sent: Bytes,
+    /// What of both may count.
+    pub creditable: Bytes,
+}
+
+/// A report's usage as lines.
+#[must_use]
+pub fn usage_lines(table: &UsageTable) -> Vec<UsageLine> {
+    table
+        .iter()
+        .map(|((service, class), usage)| UsageLine {
+            service: *service,
+            class: *class,
+            received: usage.received,
+            sent: usage.sent,
+            creditable: usage.creditable,
+        })
+        .collect()
+}
+
+/// Two texts under one sequence number, both signed by the node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The sequence number.
+    pub sequence: u64,
+    /// The accepted note.
+    pub accepted: String,
+    /// The other one.
+    pub other: String,
+    /// When the other one came.
+    pub received_at: Timestamp,
+}

@@ -1,0 +1,156 @@
+//! Operators, distributors, locations, and what is handed to them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::usage_report::Class;
+use crate::{Bytes, DistributorId, LocationId, OperatorId, Timestamp};
+
+/// A list of things. There is no second page yet: every list is bounded by what one control plane holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct List<T> {
+    /// The things, in a stable order.
+    pub items: Vec<T>,
+}
+
+/// A new operator.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewOperator {
+    /// Their id, for good.
+    pub operator: OperatorId,
+    /// The key they sign destinations with; its name is the operator's id. Without one, the control plane signs for them
+    /// and every check says so.
+    #[serde(default)]
+    pub vkey: Option<String>,
+}
+
+/// A party was created; the token is shown this once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Created {
+    /// Its id.
+    pub id: String,
+    /// What it signs in with.
+    pub token: String,
+}
+
+/// An operator.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Operator {
+    /// The id.
+    pub operator: OperatorId,
+    /// The key destinations are signed with.
+    pub vkey: Option<String>,
+    /// Where they are paid.
+    pub destination: Option<Destination>,
+}
+
+/// A payout destination: exactly one of the two.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewDestination {
+    /// A `wiregrant/destination/v1` note signed by the operator's key.
+    #[serde(default)]
+    pub note: Option<String>,
+    /// An address, for an operator without a key; the control plane signs.
+    #[serde(default)]
+    pub pay: Option<String>,
+}
+
+/// A destination in force.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Destination {
+    /// Counted from 1.
+    pub sequence: u64,
+    /// The address.
+    pub pay: String,
+    /// The whole note.
+    pub note: String,
+    /// Whether the operator's own key signed it.
+    pub signed_by_operator: bool,
+}
+
+/// A place nodes stand in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Location {
+    /// Such as `de-fra`.
+    pub location: LocationId,
+    /// For people, such as `Frankfurt, Germany`.
+    pub name: String,
+}
+
+/// Asks for an invitation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewInvitation {
+    /// Whose node it will be.
+    pub operator: OperatorId,
+    /// Where it stands.
+    pub location: LocationId,
+}
+
+/// An invitation, shown this once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct InvitationCreated {
+    /// `wiregrant1.…`
+    pub invitation: String,
+    /// Not valid from here on.
+    pub expires: Timestamp,
+}
+
+/// A new distributor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewDistributor {
+    /// Their id, for good.
+    pub distributor: DistributorId,
+}
+
+/// A distributor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Distributor {
+    /// The id.
+    pub distributor: DistributorId,
+    /// How many access codes they have issued.
+    pub codes_issued: u64,
+}
+
+/// Asks for access codes. Their class follows from who asks.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewAccessCodes {
+    /// How many codes, 1 to 1,000.
+    pub count: u64,
+    /// Devices each code may have, 1 to 100.
+    pub devices: u64,
+    /// Bytes each code may use in total; each of its devices may use an equal share.
+    pub quota_bytes: Bytes,
+    /// Not valid from here on.
+    pub expires: Timestamp,
+}
+
+/// New access codes, shown this once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AccessCodesCreated {
+    /// The codes.
+    pub codes: Vec<String>,
+    /// Their class.
+    pub class: Class,
+}
+
+/// An access code as its issuer sees it afterwards: not the code, and nothing of its use but the number of devices.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AccessCodeState {
+    /// Counted by the control plane.
+    pub number: u64,
+    /// Its class.
+    pub class: Class,
+    /// Devices it may have.
+    pub devices: u64,
+    /// Devices it has.
+    pub devices_used: u64,
+    /// Bytes it may use in total.
+    pub quota_bytes: Bytes,
+    /// Not valid from here on.
+    pub expires: Timestamp,
+}

@@ -1,0 +1,466 @@
+//! The plain-line notes of wiregrant: one grammar for everything that is signed, except checkpoints.
+//!
+//! Grammar (`docs/formats.md`): ASCII, LF, one space between fields, no empty line; the first line names kind and
+//! version; lines in a fixed order, all present; repeated lines sorted bytewise; exactly one signature line. A parser
+//! accepts exactly what the printer prints, which [`Signed::parse`] enforces by printing again.
+
+use std::fmt::{self, Display};
+use std::str::FromStr;
+
+use data_encoding::BASE64;
+use serde::{Deserialize, Serialize};
+use transparency_log::{Hash, Note, SigningKey, Verifier};
+
+use crate::error::shortened;
+use crate::{FactError, Timestamp};
+
+/// A document that has the form of a note's text.
+pub trait NoteText: Sized {
+    /// The first line: kind and version.
+    const KIND: &'static str;
+    /// The most bytes a note of this kind may have, signature included.
+    const MAX_BYTES: usize;
+
+    /// Writes the lines after the first.
+    fn write(&self, lines: &mut Writer);
+
+    /// Reads the lines after the first, in order.
+    ///
+    /// # Errors
+    /// The first line or field that is not of the form.
+    fn read(lines: &mut Reader<'_>) -> Result<Self, FactError>;
+
+    /// The whole text, each line ended by a line feed.
+    fn text(&self) -> String {
+        let mut lines = Writer(format!("{}\n", Self::KIND));
+        self.write(&mut lines);
+        lines.0
+    }
+
+    /// The document that `text` spells, and spells exactly.
+    ///
+    /// # Errors
+    /// Names the line or field; [`FactError::Mismatch`] where the text means the same but is spelt differently.
+    fn from_text(text: &str) -> Result<Self, FactError> {
+        let mut lines = Reader::open(text, Self::KIND)?;
+        let read = Self::read(&mut lines)?;
+        lines.end()?;
+        let printed = read.text();
+        if printed == text {
+            return Ok(read);
+        }
+        let at = printed.lines().zip(text.lines()).position(|(p, t)| p != t).unwrap_or(0);
+        Err(FactError::mismatch(
+            format!("line {}", at.saturating_add(1)),
+            shortened(printed.lines().nth(at).unwrap_or_default()),
+            shortened(text.lines().nth(at).unwrap_or_default()),
+        ))
+    }
+}
+
+/// A document together with the very bytes that were signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed<T> {
+    content: T,
+    note: String,
+}
+
+impl<T: NoteText> Signed<T> {
+    /// Signs `content`.
+    ///
+    /// # Errors
+    /// [`FactError::TooLong`] when the note would pass its limit; [`FactError::Signature`] when the key refuses the text.
+    pub fn sign(content: T, key: &SigningKey) -> Result<Self, FactError> {
+        let note = key.sign_note(&content.text()).map_err(|e| FactError::Signature(e.to_string()))?;
+        within_limit::<T>(&note)?;
+        Ok(Self { content, note })
+    }
+
+    /// Reads a note and checks its form, but no signature: see [`Self::verified_by`].
+    ///
+    /// # Errors
+    /// Whatever is not of the form, or more or fewer than one signature line.
+    pub fn parse(note: &str) -> Result<Self, FactError> {
+        within_limit::<T>(note)?;
+        let envelope = Note::parse_sole(note).map_err(|e| FactError::Signature(e.to_string()))?;
+        let content = T::from_text(&envelope.text)?;
+        Ok(Self { content, note: note.to_owned() })
+    }
+
+    /// Checks the one signature, strictly.
+    ///
+    /// # Errors
+    /// [`FactError::Signature`] when it is by another key or does not hold.
+    pub fn verified_by(&self, verifier: &Verifier) -> Result<(), FactError> {
+        Note::parse_sole(&self.note)
+            .and_then(|envelope| envelope.verified_by(verifier))
+            .map_err(|e| FactError::Signature(e.to_string()))
+    }
+
+    /// What the note says.
+    #[must_use]
+    pub fn content(&self) -> &T {
+        &self.content
+    }
+
+    /// The whole note, signature included.
+    #[must_use]
+    pub fn note(&self) -> &str {
+        &self.note
+    }
+
+    /// SHA-256 over all bytes of the note.
+    #[must_use]
+    pub fn hash(&self) -> Hash {
+        Hash::of(self.note.as_bytes())
+    }
+
+    /// The content, without its note.
+    #[must_use]
+    pub fn into_content(self) -> T {
+        self.content
+    }
+}
+
+fn within_limit<T: NoteText>(note: &str) -> Result<(), FactError> {
+    if note.len() > T::MAX_BYTES {
+        return Err(FactError::TooLong { what: T::KIND, bytes: note.len(), limit: T::MAX_BYTES });
+    }
+    Ok(())
+}
+
+/// Writes a note's lines.
+#[derive(Debug)]
+pub struct Writer(String);
+
+impl Writer {
+    /// One line: its name, then its fields.
+    pub fn line(&mut self, name: &str, fields: &[&dyn Display]) {
+        self.0.push_str(&line(name, fields));
+    }
+
+    /// Lines of one name, in the order the grammar asks for: bytewise.
+    pub fn repeated(&mut self, mut lines: Vec<String>) {
+        lines.sort_unstable();
+        self.0.extend(lines);
+    }
+}
+
+/// A line with its line feed, for [`Writer::repeated`].
+#[must_use]
+pub fn line(name: &str, fields: &[&dyn Display]) -> String {
+    use fmt::Write as _;
+    let mut line = name.to_owned();
+    for field in fields {
+        write!(line, " {field}").expect("writing to a string does not fail");
+    }
+    line.push('\n');
+    line
+}
+
+/// Reads a note's lines in order.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    lines: Vec<&'a str>,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn open(text: &'a str, kind: &str) -> Result<Self, FactError> {
+        let mut reader = Self { lines: text.split('\n').collect(), at: 0 };
+        if reader.lines.pop() != Some("") {
+            return Err(reader.refuse("a text ends with a line feed"));
+        }
+        if reader.lines.first() != Some(&kind) {
+            return Err(reader.refuse(format!("the first line is {kind:?}")));
+        }
+        reader.at = 1;
+        Ok(reader)
+    }
+
+    fn refuse(&self, expected: impl Into<String>) -> FactError {
+        FactError::Line {
+            line: self.at.saturating_add(1),
+            found: shortened(self.lines.get(self.at).copied().unwrap_or_default()),
+            expected: expected.into(),
+        }
+    }
+
+    fn named(&self, name: &str) -> Option<&'a str> {
+        self.lines.get(self.at)?.strip_prefix(name)?.strip_prefix(' ')
+    }
+
+    /// The `N` fields of the line called `name`, which must be the next one.
+    ///
+    /// # Errors
+    /// Another line, or another number of fields.
+    pub fn fields<const N: usize>(&mut self, name: &str) -> Result<[&'a str; N], FactError> {
+        let rest = self.named(name).ok_or_else(|| self.refuse(format!("a line {name:?} belongs here")))?;
+        let fields: Vec<&str> = rest.split(' ').collect();
+        let fields = <[&str; N]>::try_from(fields)
+            .ok()
+            .filter(|fields| fields.iter().all(|field| !field.is_empty()))
+            .ok_or_else(|| self.refuse(format!("{name:?} takes {N} field(s), one space between them")))?;
+        self.at = self.at.saturating_add(1);
+        Ok(fields)
+    }
+
+    /// The one field of the line called `name`, parsed.
+    ///
+    /// # Errors
+    /// As [`Self::fields`], or the value's own refusal.
+    pub fn value<T: FromStr<Err = FactError>>(&mut self, name: &str) -> Result<T, FactError> {
+        let [value] = self.fields(name)?;
+        value.parse()
+    }
+
+    /// The one field of the line called `name`, where `-` means that it is absent.
+    ///
+    /// # Errors
+    /// As [`Self::value`].
+    pub fn optional<T: FromStr<Err = FactError>>(&mut self, name: &str) -> Result<Option<T>, FactError> {
+        let [value] = self.fields(name)?;
+        if value == "-" { Ok(None) } else { value.parse().map(Some) }
+    }
+
+    /// The one field of the line called `name`, a number.
+    ///
+    /// # Errors
+    /// As [`Self::fields`], or no number in canonical form.
+    pub fn number(&mut self, name: &'static str) -> Result<u64, FactError> {
+        let [value] = self.fields(name)?;
+        crate::units::parse_number(name, value)
+    }
+
+    /// The one field of the line called `name`, a hash.
+    ///
+    /// # Errors
+    /// As [`Self::fields`], or no SHA-256 in padded base64.
+    pub fn hash(&mut self, name: &'static str) -> Result<Hash, FactError> {
+        let [value] = self.fields(name)?;
+        parse_hash(name, value)
+    }
+
+    /// As [`Self::hash`], where `-` means that there is none.
+    ///
+    /// # Errors
+    /// As [`Self::hash`].
+    pub fn optional_hash(&mut self, name: &'static str) -> Result<Option<Hash>, FactError> {
+        let [value] = self.fields(name)?;
+        if value == "-" { Ok(None) } else { parse_hash(name, value).map(Some) }
+    }
+
+    /// The fields of each following line called `name`; there may be none. They must rise bytewise.
+    ///
+    /// # Errors
+    /// A line out of order or repeated, or another number of fields.
+    pub fn repeated<const N: usize>(&mut self, name: &str) -> Result<Vec<[&'a str; N]>, FactError> {
+        let mut all = Vec::new();
+        while self.named(name).is_some() {
+            if !all.is_empty() && self.lines[self.at] <= self.lines[self.at.saturating_sub(1)] {
+                return Err(self.refuse(format!("lines {name:?} are sorted bytewise, each different")));
+            }
+            all.push(self.fields(name)?);
+        }
+        Ok(all)
+    }
+
+    fn end(&self) -> Result<(), FactError> {
+        if self.at == self.lines.len() { Ok(()) } else { Err(self.refuse("the text ends here")) }
+    }
+}
+
+/// Parses SHA-256 in padded base64.
+///
+/// # Errors
+/// Names `field` and the value.
+pub fn parse_hash(field: &'static str, text: &str) -> Result<Hash, FactError> {
+    text.parse().map_err(|_| FactError::value(field, text, "a SHA-256 in padded base64 (44 characters)"))
+}
+
+/// `value`, or `-` where there is none.
+pub fn or_dash<T: Display>(value: Option<T>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// 16 random bytes that keep a note's hash from being guessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Salt(pub [u8; 16]);
+
+impl Display for Salt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&BASE64.encode(&self.0))
+    }
+}
+
+impl FromStr for Salt {
+    type Err = FactError;
+    fn from_str(text: &str) -> Result<Self, FactError> {
+        BASE64
+            .decode(text.as_bytes())
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(Self)
+            .ok_or_else(|| FactError::value("salt", text, "16 bytes in padded base64 (24 characters)"))
+    }
+}
+
+impl TryFrom<String> for Salt {
+    type Error = FactError;
+    fn try_from(text: String) -> Result<Self, FactError> {
+        text.parse()
+    }
+}
+
+impl From<Salt> for String {
+    fn from(salt: Salt) -> String {
+        salt.to_string()
+    }
+}
+
+/// The name of a log: the first line of its checkpoints and the name of its key, such as `grants.example/record`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Origin(String);
+
+impl Origin {
+    /// Longest origin, in characters.
+    pub const MAX_CHARS: usize = 200;
+
+    /// The origin as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Origin {
+    type Err = FactError;
+    fn from_str(text: &str) -> Result<Self, FactError> {
+        let good = (1..=Self::MAX_CHARS).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_graphic() && b != b'+')
+            && text != "-";
+        if good {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(FactError::value(
+            "log",
+            text,
+            "an origin: 1 to 200 printable ASCII characters without spaces and '+'",
+        ))
+    }
+}
+
+impl TryFrom<String> for Origin {
+    type Error = FactError;
+    fn try_from(text: String) -> Result<Self, FactError> {
+        text.parse()
+    }
+}
+
+impl From<Origin> for String {
+    fn from(origin: Origin) -> String {
+        origin.0
+    }
+}
+
+impl Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The Bitcoin network in which a control plane pays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// The main network.
+    Bitcoin,
+    /// The fourth test network (BIP 94).
+    Testnet4,
+    /// The signed test network (BIP 325).
+    Signet,
+    /// A private network for tests.
+    Regtest,
+}
+
+impl Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bitcoin => "bitcoin",
+            Self::Testnet4 => "testnet4",
+            Self::Signet => "signet",
+            Self::Regtest => "regtest",
+        })
+    }
+}
+
+impl FromStr for Network {
+    type Err = FactError;
+    fn from_str(text: &str) -> Result<Self, FactError> {
+        [Self::Bitcoin, Self::Testnet4, Self::Signet, Self::Regtest]
+            .into_iter()
+            .find(|network| network.to_string() == text)
+            .ok_or_else(|| FactError::value("network", text, "bitcoin, testnet4, signet or regtest"))
+    }
+}
+
+/// Parses a signed time field.
+///
+/// # Errors
+/// As [`Timestamp`]'s own, under the name `field`.
+pub fn parse_time(field: &'static str, text: &str) -> Result<Timestamp, FactError> {
+    text.parse().map_err(|_| FactError::value(field, text, "a moment in UTC like 2026-07-06T12:00:00Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq)]
+    struct Sample {
+        size: u64,
+        marks: Vec<String>,
+    }
+
+    impl NoteText for Sample {
+        const KIND: &'static str = "wiregrant/sample/v1";
+        const MAX_BYTES: usize = 1_000;
+        fn write(&self, lines: &mut Writer) {
+            lines.line("size", &[&self.size]);
+            lines.repeated(self.marks.iter().map(|mark| line("mark", &[mark])).collect());
+        }
+        fn read(lines: &mut Reader<'_>) -> Result<Self, FactError> {
+            let size = lines.number("size")?;
+            let marks = lines.repeated::<1>("mark")?.into_iter().map(|[mark]| mark.to_owned()).collect();
+            Ok(Self { size, marks })
+        }
+    }
+
+    #[test]
+    fn a_text_is_read_as_it_was_written() {
+        let sample = Sample { size: 3, marks: vec!["a".into(), "b".into()] };
+        assert_eq!(sample.text(), "wiregrant/sample/v1\nsize 3\nmark a\nmark b\n");
+        assert_eq!(Sample::from_text(&sample.text()).unwrap(), sample);
+    }
+
+    #[test]
+    fn every_other_spelling_is_refused_with_its_line() {
+        for (text, hint) in [
+            ("", "line 1"),
+            ("wiregrant/sample/v2\nsize 3\n", "wiregrant/sample/v1"),
+            ("wiregrant/sample/v1\nsize 3", "line feed"),
+            ("wiregrant/sample/v1\nsize  3\n", "one space"),
+            ("wiregrant/sample/v1\nsize 03\n", "leading zeros"),
+            ("wiregrant/sample/v1\nsize 3\nmark b\nmark a\n", "sorted"),
+            ("wiregrant/sample/v1\nsize 3\nmark a\nmark a\n", "sorted"),
+            ("wiregrant/sample/v1\nsize 3\nmark a\n\n", "line 4"),
+            ("wiregrant/sample/v1\nmark a\n", "\"size\""),
+            ("wiregrant/sample/v1\nsize 3\nother\n", "ends here"),
+        ] {
+            let error = Sample::from_text(text).unwrap_err().to_string();
+            assert!(error.contains(hint), "{text:?}: {error}");
+        }
+    }
+}
