@@ -1,0 +1,3 @@
+//! The node agent: manages WireGuard peers, counts what they move, and reports it signed.
+
+fn main() {}

@@ -1,0 +1,64 @@
+//! Which backend a node uses: the configuration's word, or what the machine has.
+
+use std::str::FromStr;
+
+use super::{Backend, InterfaceName, Kernel, WireGuardError, WireGuardGo, link};
+
+/// The configuration's `backend`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// What the interface that is there needs; else the kernel if it has WireGuard; else `wireguard-go`.
+    #[default]
+    Auto,
+    /// The kernel or nothing.
+    Kernel,
+    /// `wireguard-go` or nothing.
+    WireGuardGo,
+}
+
+impl FromStr for Choice {
+    type Err = WireGuardError;
+
+    fn from_str(text: &str) -> Result<Self, WireGuardError> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "kernel" => Ok(Self::Kernel),
+            "wireguard-go" => Ok(Self::WireGuardGo),
+            _ => Err(WireGuardError::Choice { value: text.to_owned() }),
+        }
+    }
+}
+
+/// The backend for this interface. Nothing is made yet but, with [`Choice::Auto`], a link for a moment to see
+/// whether the kernel can.
+///
+/// # Errors
+/// When nothing on the machine can move WireGuard packets, or the machine cannot be asked.
+pub fn open(choice: Choice, name: InterfaceName) -> Result<Box<dyn Backend>, WireGuardError> {
+    Ok(match choice {
+        Choice::Kernel => Box::new(Kernel::new(name)?),
+        Choice::WireGuardGo => Box::new(WireGuardGo::new(name)),
+        Choice::Auto => match link::find(&name)?.as_ref().map(|link| link.kind.as_str()) {
+            // A live interface keeps its backend, also when the other one has become available: its counters live there.
+            Some("wireguard") => Box::new(Kernel::new(name)?),
+            Some("tun") => Box::new(WireGuardGo::new(name)),
+            _ if link::kernel_has_wireguard()? => Box::new(Kernel::new(name)?),
+            _ if WireGuardGo::is_installed() => Box::new(WireGuardGo::new(name)),
+            _ => return Err(WireGuardError::NoBackend),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_of_the_configuration_is_one_of_three() {
+        assert_eq!("auto".parse::<Choice>().unwrap(), Choice::Auto);
+        assert_eq!("kernel".parse::<Choice>().unwrap(), Choice::Kernel);
+        assert_eq!("wireguard-go".parse::<Choice>().unwrap(), Choice::WireGuardGo);
+        let error = "boringtun".parse::<Choice>().unwrap_err().to_string();
+        assert_eq!(error, "backend: \"boringtun\" is not `auto`, `kernel` or `wireguard-go`");
+    }
+}

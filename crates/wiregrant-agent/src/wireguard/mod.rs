@@ -1,0 +1,141 @@
+//! WireGuard on this machine: one interface, its live peers and their counters, behind one narrow trait.
+//!
+//! Architecture Invariant: no type of this module holds an endpoint, a handshake time or a preshared key. What WireGuard
+//! tells about where and when a person connected is dropped where it is read, so nothing above can keep it.
+//!
+//! Architecture Invariant: the interface belongs to the kernel or to a `wireguard-go` process of its own, never to
+//! the agent's process, and taking over a live interface changes nothing for its peers. An embedded userspace device
+//! would take the tunnel down with the agent.
+
+mod choice;
+mod error;
+mod kernel;
+mod link;
+mod name;
+pub mod uapi;
+mod wireguard_go;
+
+use std::fmt;
+
+use ipnet::IpNet;
+use wiregrant_core::counter::Reading;
+use wiregrant_core::{WireGuardPrivateKey, WireGuardPublicKey};
+use x25519_dalek::{PublicKey, StaticSecret};
+
+pub use choice::{Choice, open};
+pub use error::WireGuardError;
+pub use kernel::Kernel;
+pub use name::InterfaceName;
+pub use wireguard_go::WireGuardGo;
+
+/// What moves the packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendKind {
+    /// The WireGuard of the Linux kernel.
+    Kernel,
+    /// A `wireguard-go` process.
+    WireGuardGo,
+}
+
+impl fmt::Display for BackendKind {
+    /// The word that stands in a usage report's `agent` line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kernel => "kernel",
+            Self::WireGuardGo => "wireguard-go",
+        })
+    }
+}
+
+/// What the node's interface should be.
+#[derive(Debug, Clone)]
+pub struct InterfaceSettings {
+    /// The node's own key; an interface with another one is not ours.
+    pub private_key: WireGuardPrivateKey,
+    /// The UDP port; 0 takes any, and keeps the one a live interface has.
+    pub listen_port: u16,
+    /// The node's addresses inside the tunnel, with the length of their network.
+    pub addresses: Vec<IpNet>,
+    /// The greatest inner packet, in bytes.
+    pub mtu: u16,
+}
+
+/// How an interface came into the agent's hands. It says nothing about the counters: those are judged by their values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ensured {
+    /// Made now, without peers.
+    Created,
+    /// It was there; its peers, sessions and counters go on.
+    Adopted,
+}
+
+/// A peer as the interface has it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LivePeer {
+    /// Who it is.
+    pub public_key: WireGuardPublicKey,
+    /// The addresses it may use inside the tunnel, sorted.
+    pub allowed_ips: Vec<IpNet>,
+    /// WireGuard message bytes since the peer was added, as seen from the node.
+    pub reading: Reading,
+}
+
+/// One WireGuard interface. Every call blocks, for seconds when the machine is unwell.
+pub trait Backend: Send {
+    /// What moves the packets.
+    fn kind(&self) -> BackendKind;
+
+    /// Makes the interface, or takes over the one that is there without touching a peer: only what is missing or differs
+    /// in addresses, MTU and (where it can be done without touching peers) port is set.
+    ///
+    /// # Errors
+    /// When a link of this name is something else or has another private key, and when the system refuses.
+    fn ensure_interface(&mut self, settings: &InterfaceSettings) -> Result<Ensured, WireGuardError>;
+
+    /// All peers, sorted by key.
+    ///
+    /// A kernel's dump may be torn while somebody else changes the interface, and then lacks peers that are alive. So
+    /// absence in one answer must never be taken for a removal: a counter that was declared reset but went on would be
+    /// counted twice.
+    ///
+    /// # Errors
+    /// When the interface is gone, cannot be read, or answers with something that is not to be trusted.
+    fn peers(&mut self) -> Result<Vec<LivePeer>, WireGuardError>;
+
+    /// Adds the peer, or replaces the allowed IPs of a live one, which keeps its session and counters.
+    ///
+    /// With no allowed IPs a live peer stays but may send nothing: the step before the last reading of a peer
+    /// that is to be removed.
+    ///
+    /// # Errors
+    /// When the interface is gone or refuses.
+    fn set_peer(&mut self, peer: &WireGuardPublicKey, allowed_ips: &[IpNet]) -> Result<(), WireGuardError>;
+
+    /// Removes the peer and with it its counters; no error when it is not there. `Ok` means the interface confirmed it.
+    ///
+    /// # Errors
+    /// When the interface is gone or refuses.
+    fn remove_peer(&mut self, peer: &WireGuardPublicKey) -> Result<(), WireGuardError>;
+}
+
+/// Whether two private keys are one. They are compared by their public keys, because a backend stores a key clamped
+/// (RFC 7748, section 5) and the key file may hold it as it was drawn.
+fn same_key(one: &WireGuardPrivateKey, other: &WireGuardPrivateKey) -> bool {
+    let public = |key: &WireGuardPrivateKey| PublicKey::from(&StaticSecret::from(*key.as_bytes())).to_bytes();
+    public(one) == public(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_equals_itself_after_clamping_and_no_other() {
+        let drawn = WireGuardPrivateKey::from([0x11; 32]);
+        let mut clamped = [0x11; 32];
+        clamped[0] &= 248;
+        clamped[31] = clamped[31] & 127 | 64;
+        assert!(same_key(&drawn, &WireGuardPrivateKey::from(clamped)));
+        assert!(!same_key(&drawn, &WireGuardPrivateKey::from([0x12; 32])));
+    }
+}

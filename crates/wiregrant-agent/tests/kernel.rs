@@ -1,0 +1,81 @@
+//! The kernel's WireGuard between two real hosts, run where the kernel has one: `cargo xtask kernel-test`.
+//!
+//! Without a harness, because whether there is anything to run is known only when it runs: the machine that builds this
+//! may have no kernel WireGuard, and a test that passes there without having run would be a lie.
+
+#![expect(clippy::print_stdout, reason = "a test without a harness tells its results itself")]
+
+mod support;
+
+use support::{Wire, run};
+use wiregrant_agent::wireguard::{
+    Backend, BackendKind, Choice, InterfaceName, WireGuardError, open as open_chosen,
+};
+
+fn open(name: InterfaceName) -> Box<dyn Backend> {
+    open_chosen(Choice::Kernel, name).expect("the kernel needs no preparation")
+}
+
+fn main() {
+    if std::env::var_os("WIREGRANT_KERNEL_WIREGUARD").is_none() {
+        println!("kernel: not run here; `cargo xtask kernel-test` runs it on a kernel with WireGuard");
+        return;
+    }
+    let story = |name: &str, test: &dyn Fn()| {
+        println!("kernel: {name} ...");
+        test();
+        println!("kernel: {name} ok");
+    };
+    story("a live peer is counted to the byte and never reset", &|| {
+        support::a_live_peer_is_counted_to_the_byte_and_never_reset(open, "a");
+    });
+    story("adopting adds what is missing and nothing else", &|| {
+        support::adopting_adds_what_is_missing_and_nothing_else(open, "b");
+    });
+    story("an interface of somebody else is refused and left alone", &|| {
+        support::an_interface_of_somebody_else_is_refused_and_left_alone(open, "c");
+    });
+    story("a link that was made and never configured is taken", &a_link_without_a_key_is_taken);
+    story("another port is an error with its way out", &another_port_is_an_error_with_its_way_out);
+    story("the choice takes the kernel", &the_choice_takes_the_kernel);
+}
+
+fn a_link_without_a_key_is_taken() {
+    let wire = Wire::new("d");
+    let host = &wire.node;
+    host.inside(|| {
+        run(&format!("ip link add dev {} type wireguard", host.interface));
+        let mut backend = open(host.interface.clone());
+        backend.ensure_interface(&wire.node_settings()).expect("configured");
+        backend.set_peer(&wire.client_public_key(), &wire.client_allowed_ips()).expect("added");
+        assert_eq!(backend.peers().expect("the peers").len(), 1);
+    });
+}
+
+fn another_port_is_an_error_with_its_way_out() {
+    let wire = Wire::new("e");
+    let host = &wire.node;
+    host.inside(|| {
+        let mut backend = open(host.interface.clone());
+        let mut settings = wire.node_settings();
+        backend.ensure_interface(&settings).expect("made");
+        settings.listen_port = 51999;
+        let error = backend.ensure_interface(&settings).expect_err("another port");
+        assert!(matches!(error, WireGuardError::Port { expected: 51999, found: 51820, .. }), "{error}");
+        run(&format!("wg set {} listen-port 51999", host.interface));
+        backend.ensure_interface(&settings).expect("as the message said");
+    });
+}
+
+fn the_choice_takes_the_kernel() {
+    let wire = Wire::new("f");
+    let host = &wire.node;
+    host.inside(|| {
+        let chosen = open_chosen(Choice::Auto, host.interface.clone()).expect("chosen");
+        assert_eq!(chosen.kind(), BackendKind::Kernel);
+        assert!(
+            run("ip -brief link show").lines().all(|line| !line.starts_with("wgprobe")),
+            "the probe is gone"
+        );
+    });
+}
