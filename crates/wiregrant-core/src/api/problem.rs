@@ -166,4 +166,13 @@ mod tests {
         let slugs: std::collections::BTreeSet<_> = ProblemKind::ALL.iter().map(|kind| kind.slug()).collect();
         assert_eq!(slugs.len(), ProblemKind::ALL.len());
     }
+
+    #[test]
+    fn the_manual_lists_every_type_with_its_status() {
+        let manual = include_str!("../../../../docs/api.md");
+        for kind in ProblemKind::ALL {
+            let row = format!("| `{}` | {} |", kind.slug(), kind.status());
+            assert!(manual.contains(&row), "docs/api.md has no row {row:?}");
+        }
+    }
 }
