@@ -15,7 +15,7 @@ pub fn run(checkout: &Checkout, arguments: &[String]) -> Result<(), Failure> {
     eprintln!("It installs missing Debian packages, compiles the workspace, and starts the testbed.");
     let started = clock::now();
     eprintln!("[1/3] Debian packages");
-    packages::install(&[packages::DEMO])?;
+    packages::install(&[packages::INTERFACES, packages::DEMO])?;
     eprintln!("[2/3] compile (the first time a few minutes)");
     child::run(&mut checkout.cargo(&["build", "--workspace", "--bins"]))?;
     eprintln!("[3/3] the testbed, after {}", clock::shown(started.elapsed()));

@@ -23,6 +23,7 @@ const VARIABLE: (&str, &str) = ("WIREGRANT_KERNEL_WIREGUARD", "1");
 
 pub fn run(checkout: &Checkout) -> Result<(), Failure> {
     let started = clock::now();
+    packages::install(&[packages::INTERFACES])?;
     let test = build_test(checkout)?;
     if host_has_wireguard() {
         eprintln!(
@@ -32,7 +33,7 @@ pub fn run(checkout: &Checkout) -> Result<(), Failure> {
         child::run(command.args(["--net", "--mount", "--"]).arg(&test).env(VARIABLE.0, VARIABLE.1))?;
     } else {
         eprintln!("this machine's kernel has no WireGuard: the test runs in an emulated machine that has");
-        packages::install(&[packages::KERNEL_TEST])?;
+        packages::install(&[packages::EMULATED_MACHINE])?;
         let folder = checkout.target.join("kernel-test");
         let kernel = kernel::debian_cloud_kernel(&folder)?;
         let initrd = initrd::build(&folder, &kernel, &test)?;

@@ -36,11 +36,12 @@ const fn file(name: &'static str, path: &'static str) -> Package {
     Package { name, proof: Proof::File(path) }
 }
 
+/// What every test of a WireGuard interface calls.
+pub const INTERFACES: &[Package] = &[program("wireguard-tools", "wg"), program("iproute2", "ip")];
+
 /// What the demo runs, and what the C parts of its dependencies (SQLite, secp256k1, ring) are built with.
 pub const DEMO: &[Package] = &[
     program("wireguard-go", "wireguard-go"),
-    program("wireguard-tools", "wg"),
-    program("iproute2", "ip"),
     program("nftables", "nft"),
     program("procps", "sysctl"),
     file("ca-certificates", "/etc/ssl/certs/ca-certificates.crt"),
@@ -55,7 +56,7 @@ pub const POSTGRES: &[Package] = &[Package {
 }];
 
 /// What the virtual machine of the kernel test is made of and run with.
-pub const KERNEL_TEST: &[Package] = &[
+pub const EMULATED_MACHINE: &[Package] = &[
     program("qemu-system-x86", "qemu-system-x86_64"),
     file("seabios", "/usr/share/seabios/bios-256k.bin"),
     program("busybox-static", "busybox"),
@@ -64,8 +65,6 @@ pub const KERNEL_TEST: &[Package] = &[
     program("kmod", "modprobe"),
     program("xz-utils", "xz"),
     program("zstd", "zstd"),
-    program("wireguard-tools", "wg"),
-    program("iproute2", "ip"),
 ];
 
 /// Where root's programs lie; the `PATH` of other users leaves these out.
@@ -156,7 +155,7 @@ mod tests {
     #[test]
     fn only_what_is_not_there_is_installed_and_each_once() {
         let there = [Proof::Program("wg"), Proof::Program("ip")];
-        let wanted = [DEMO, KERNEL_TEST, KERNEL_TEST].concat();
+        let wanted = [INTERFACES, DEMO, EMULATED_MACHINE, EMULATED_MACHINE].concat();
         let names = missing(&wanted, |proof| there.contains(proof));
         assert!(!names.contains(&"wireguard-tools") && !names.contains(&"iproute2"), "{names:?}");
         assert_eq!(names.iter().filter(|name| **name == "cpio").count(), 1, "{names:?}");

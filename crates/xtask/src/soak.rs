@@ -35,7 +35,7 @@ pub fn run(checkout: &Checkout, name: Option<&str>) -> Result<(), Failure> {
 }
 
 fn kill(checkout: &Checkout) -> Result<(), Failure> {
-    packages::install(&[packages::DEMO])?;
+    packages::install(&[packages::INTERFACES, packages::DEMO])?;
     child::run(&mut checkout.cargo(&["build", "--workspace", "--bins", "--locked"]))?;
     let mut command =
         checkout.cargo(&["test", "-p", "testbed", "--test", KILL, "--locked", "--", "--nocapture"]);

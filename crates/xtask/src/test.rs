@@ -134,7 +134,7 @@ fn packages() -> Result<(), Failure> {
              cargo xtask test --quick",
         ));
     }
-    packages::install(&[packages::DEMO, packages::POSTGRES, packages::KERNEL_TEST])
+    packages::install(&[packages::INTERFACES, packages::DEMO, packages::POSTGRES, packages::EMULATED_MACHINE])
 }
 
 /// Adds the toolchain's component where a minimal toolchain was installed without it.

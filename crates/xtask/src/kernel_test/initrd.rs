@@ -80,14 +80,12 @@ impl Disk {
             self.copy(module, &inside)?;
         } else {
             let tool = if name.ends_with(".xz") { "xz" } else { "zstd" };
-            let copy = self.root.join("module.compressed");
-            fs::copy(module, &copy).map_err(|error| at(module, &error))?;
-            let output = packages::command(tool)
-                .args(["-d", "-c"])
-                .arg(&copy)
-                .output()
-                .map_err(|error| at(&copy, &error))?;
-            fs::remove_file(&copy).map_err(|error| at(&copy, &error))?;
+            let mut decompress = packages::command(tool);
+            decompress.args(["--decompress", "--stdout"]).arg(module);
+            let output = decompress.output().map_err(|error| child::not_started(&decompress, &error))?;
+            if !output.status.success() {
+                return Err(Failure::failed(format!("`{}`: {}", child::shown(&decompress), output.status)));
+            }
             self.write(&format!("modules/{plain}"), &output.stdout, 0o644)?;
         }
         Ok(plain.to_owned())
