@@ -16,7 +16,8 @@ cargo xtask <command>: runs wiregrant's demo and its tests. Installs what is mis
       --quick: format, lints, walls, tests without system packages, docs; under 2 minutes when warm.
       STEP runs one step alone: packages, format, lints, walls, build, tests, docs, supply-chain, kernel, demo.
   soak [NAME]
-      The long runs at full count (hours): kill, and every fuzz target. NAME picks one.
+      The long runs at full count (hours): kill, and every fuzz target for half an hour (needs a nightly compiler
+      and cargo-fuzz). NAME picks one: kill, a target, or fuzz for all targets.
   bench [NAME] [--json]
       Benchmarks, each beside its peer or limit in the same run. Compiles a release build: about 5 minutes.
   kernel-test

@@ -10,28 +10,37 @@ use crate::packages;
 /// The testbed's kill loops, at the counts the testbed keeps for `WIREGRANT_SOAK=1`.
 const KILL: &str = "kill";
 
+/// The name that means every fuzz target.
+const FUZZ: &str = "fuzz";
+
 /// How long each fuzz target runs.
 const FUZZ_SECONDS: u32 = 1800;
 
 pub fn run(checkout: &Checkout, name: Option<&str>) -> Result<(), Failure> {
     let fuzz_targets = fuzz_targets(checkout);
-    let mut names = vec![KILL];
-    names.extend(fuzz_targets.iter().map(String::as_str));
-    let chosen = match name {
-        None => names,
-        Some(name) if names.contains(&name) => vec![name],
-        Some(name) => {
-            return Err(Failure::Usage(format!(
-                "there is no long run `{name}`; there are: {}",
-                names.join(", ")
-            )));
-        }
-    };
+    let chosen = chosen(name, &fuzz_targets)?;
     for (number, run) in chosen.iter().enumerate() {
         eprintln!("[{}/{}] {run}", number + 1, chosen.len());
         if *run == KILL { kill(checkout)? } else { fuzz(checkout, run)? }
     }
     Ok(())
+}
+
+/// The runs that the name means: one of them, `fuzz` for every fuzz target, or all.
+fn chosen<'a>(name: Option<&str>, fuzz_targets: &'a [String]) -> Result<Vec<&'a str>, Failure> {
+    let targets = fuzz_targets.iter().map(String::as_str);
+    let all: Vec<&str> = std::iter::once(KILL).chain(targets.clone()).collect();
+    match name {
+        None => Ok(all),
+        Some(FUZZ) => Ok(targets.collect()),
+        Some(name) => match all.iter().find(|run| **run == name) {
+            Some(run) => Ok(vec![*run]),
+            None => Err(Failure::Usage(format!(
+                "there is no long run `{name}`; there are {KILL}, {FUZZ} (every target), or one target: {}",
+                fuzz_targets.join(", ")
+            ))),
+        },
+    }
 }
 
 fn kill(checkout: &Checkout) -> Result<(), Failure> {
@@ -70,4 +79,23 @@ fn fuzz_targets(checkout: &Checkout) -> Vec<String> {
         .collect();
     targets.sort();
     targets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_picks_one_run_and_fuzz_picks_all_targets() {
+        let targets = ["invitation", "statement"].map(str::to_owned);
+        assert_eq!(chosen(None, &targets), Ok(vec![KILL, "invitation", "statement"]));
+        assert_eq!(chosen(Some("fuzz"), &targets), Ok(vec!["invitation", "statement"]));
+        assert_eq!(chosen(Some("statement"), &targets), Ok(vec!["statement"]));
+        assert_eq!(chosen(Some("kill"), &targets), Ok(vec![KILL]));
+        let refused = chosen(Some("nothing"), &targets).unwrap_err();
+        assert!(
+            matches!(&refused, Failure::Usage(message) if message.ends_with("invitation, statement")),
+            "{refused}"
+        );
+    }
 }
