@@ -25,11 +25,13 @@
 //! ```
 
 pub mod address;
+pub mod allocation;
 pub mod destination;
 
 mod error;
 mod secret;
 
 pub use address::PayoutAddress;
+pub use allocation::{Allocation, Share, allocate, check_statement};
 pub use destination::Destination;
 pub use error::PayoutError;
