@@ -26,12 +26,16 @@
 
 pub mod address;
 pub mod allocation;
+pub mod batch;
 pub mod destination;
+pub mod psbt;
 
 mod error;
 mod secret;
 
 pub use address::PayoutAddress;
 pub use allocation::{Allocation, Share, allocate, check_statement};
+pub use batch::{Batch, BatchLine};
 pub use destination::Destination;
 pub use error::PayoutError;
+pub use psbt::{Coin, PaidOutput, PsbtCheck, UnsignedPsbt, build, check_psbt, parse_coins};
