@@ -1,0 +1,47 @@
+//! `wiregrant invitation`: single-use permissions to enrol a node.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use wiregrant_core::api::{InvitationCreated, NewInvitation};
+use wiregrant_core::{LocationId, OperatorId};
+
+use super::Everywhere;
+use crate::private_file::made_into;
+
+#[derive(Debug, Subcommand)]
+pub enum Invitations {
+    /// Create an invitation, shown this once (administrator, that operator)
+    Create(Create),
+}
+
+#[derive(Debug, Args)]
+pub struct Create {
+    /// Whose node it will be
+    #[arg(long)]
+    operator: OperatorId,
+    /// Where the node stands
+    #[arg(long)]
+    location: LocationId,
+    /// Write the invitation into this new file (0600) instead of printing it
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+impl Invitations {
+    pub fn run(self, everywhere: &Everywhere) -> Result<()> {
+        let Self::Create(Create { operator, location, out }) = self;
+        let new = NewInvitation { operator, location };
+        let create = || everywhere.control_plane()?.post::<_, InvitationCreated>("/invitations", &new);
+        let created = made_into(out.as_deref(), create, |created| format!("{}\n", created.invitation))?;
+        if out.is_some() {
+            let expires = created.expires;
+            return everywhere
+                .terminal()
+                .answer(&json!({ "expires": expires }), || format!("valid until {expires}"));
+        }
+        everywhere.terminal().answer(&created, || created.invitation.clone())
+    }
+}

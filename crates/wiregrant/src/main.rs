@@ -1,0 +1,7 @@
+//! The command line of wiregrant; see the library for what it does.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(wiregrant::run(std::env::args_os()))
+}

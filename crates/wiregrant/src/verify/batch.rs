@@ -1,0 +1,113 @@
+//! Batches as the record shows them: frozen, then paid or void, and never more than the statements allow.
+
+use std::collections::BTreeMap;
+
+use transparency_log::{Hash, MemoryTree};
+use wiregrant_core::{BatchId, GrantId, OperatorId, Sats};
+use wiregrant_payout::Batch;
+
+use super::difference::Difference;
+use super::statement::Grant;
+
+/// Where a batch is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Frozen,
+    Paid,
+    Void,
+}
+
+/// Every batch in the record, and what was paid.
+#[derive(Debug, Default)]
+pub struct Batches {
+    all: BTreeMap<BatchId, (Hash, State)>,
+    paid: BTreeMap<(OperatorId, GrantId, u64), Sats>,
+}
+
+impl Batches {
+    /// A batch is frozen.
+    pub fn freeze(&mut self, batch: &BatchId, hash: Hash) -> Option<Difference> {
+        if self.all.contains_key(batch) {
+            return Some(Difference::new("batch", "a new id", batch));
+        }
+        self.all.insert(batch.clone(), (hash, State::Frozen));
+        None
+    }
+
+    /// A batch is paid; its note's hash.
+    pub fn pay(&mut self, batch: &BatchId) -> Result<Hash, Difference> {
+        self.end(batch, State::Paid)
+    }
+
+    /// A batch will not be paid.
+    pub fn void(&mut self, batch: &BatchId) -> Option<Difference> {
+        self.end(batch, State::Void).err()
+    }
+
+    fn end(&mut self, batch: &BatchId, end: State) -> Result<Hash, Difference> {
+        match self.all.get_mut(batch) {
+            Some((hash, state)) if *state == State::Frozen => {
+                *state = end;
+                Ok(*hash)
+            }
+            Some(_) => Err(Difference::new("batch", "neither paid nor void before", batch)),
+            None => Err(Difference::new("batch", "a batch logged before", batch)),
+        }
+    }
+
+    /// The hash under which a batch was logged.
+    pub fn hash(&self, batch: &BatchId) -> Option<Hash> {
+        self.all.get(batch).map(|(hash, _)| *hash)
+    }
+
+    /// How many are neither paid nor void.
+    pub fn open(&self) -> usize {
+        self.all.values().filter(|(_, state)| *state == State::Frozen).count()
+    }
+
+    /// What does not follow in a paid batch; counts its lines as paid.
+    pub fn differences(
+        &mut self,
+        id: &BatchId,
+        batch: &Batch,
+        log: &str,
+        record: &MemoryTree,
+        grants: &BTreeMap<GrantId, Grant>,
+    ) -> Vec<Difference> {
+        let mut differs: Vec<Difference> =
+            Difference::unless_equal("log", log, &batch.log).into_iter().collect();
+        differs.extend(Difference::unless_equal("batch", id, &batch.batch));
+        differs.extend(match record.root_at(batch.record_size) {
+            Ok(root) => Difference::unless_equal("record: root", root, batch.record_root),
+            Err(_) => {
+                Some(Difference::new("record: size", format!("at most {}", record.size()), batch.record_size))
+            }
+        });
+        for line in &batch.lines {
+            let paid = self.paid.entry((line.operator.clone(), line.grant.clone(), line.epoch)).or_default();
+            let payable = payable(grants, &line.grant, line.epoch, &line.operator);
+            match paid.plus(line.sats) {
+                Ok(sum) if sum <= payable => *paid = sum,
+                _ => differs.push(Difference::new(
+                    format!("line {} {} {}", line.operator, line.grant, line.epoch),
+                    format!("at most {payable} sats in all batches"),
+                    format!("{paid} paid before and {} more", line.sats),
+                )),
+            }
+        }
+        differs
+    }
+}
+
+/// What a statement allows to be paid to an operator.
+pub fn payable(
+    grants: &BTreeMap<GrantId, Grant>,
+    grant: &GrantId,
+    epoch: u64,
+    operator: &OperatorId,
+) -> Sats {
+    let statements = grants.get(grant).into_iter().flat_map(|grant| &grant.statements);
+    let mut of_epoch = statements.filter(|(_, statement)| statement.epoch == epoch);
+    let line = of_epoch.next().and_then(|(_, statement)| statement.operators.get(operator));
+    line.map_or(Sats::ZERO, |line| line.payable)
+}
