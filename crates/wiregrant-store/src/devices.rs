@@ -1,0 +1,281 @@
+//! Devices: which node serves which key, under which number of its addresses.
+
+use std::ops::RangeInclusive;
+
+use wiregrant_core::usage_report::Class;
+use wiregrant_core::{Bytes, NodeId, Timestamp, WireGuardPublicKey};
+
+use crate::codes::total_bytes;
+use crate::column::{bigint, row};
+use crate::session::db;
+use crate::{Read, StoreError, Write};
+
+row! {
+    /// A device.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Device {
+        /// Its key.
+        pub public_key: WireGuardPublicKey,
+        /// The access code it belongs to.
+        pub code_number: u64,
+        /// The node that serves it.
+        pub node: NodeId,
+        /// Its number among the node's addresses; a removed device may have lost it to another.
+        pub host_number: Option<u32>,
+        /// Who chose the node.
+        pub class: Class,
+        /// What it may move in total.
+        pub allotment: Bytes,
+        /// When it stops being a peer.
+        pub expires: Timestamp,
+        /// Since when.
+        pub placed_at: Timestamp,
+        /// Until when.
+        pub removed_at: Option<Timestamp>,
+    }
+}
+
+/// A device to be placed.
+#[derive(Debug, Clone)]
+pub struct NewDevice {
+    /// Its key.
+    pub public_key: WireGuardPublicKey,
+    /// The access code it belongs to.
+    pub code_number: u64,
+    /// The node that shall serve it.
+    pub node: NodeId,
+    /// Who chose the node.
+    pub class: Class,
+    /// What it may move in total.
+    pub allotment: Bytes,
+    /// When it stops being a peer.
+    pub expires: Timestamp,
+}
+
+/// Where a device was placed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed {
+    /// Its number among the node's addresses.
+    pub host_number: u32,
+    /// The node's revision with it.
+    pub revision: u64,
+}
+
+/// Assigned devices of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AssignedDevices {
+    /// How many.
+    pub devices: u64,
+    /// What they may move together, held at the most a unit of bytes can say.
+    pub allotment: Bytes,
+}
+
+impl Read {
+    /// The device with this key, removed or not.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn device(&mut self, public_key: &WireGuardPublicKey) -> Result<Option<Device>, StoreError> {
+        Ok(db!(self, connection => sqlx::query_as(
+            "select public_key, code_number, node, host_number, class, allotment, expires, placed_at, removed_at
+               from devices
+              where public_key = $1",
+        )
+        .bind(public_key.as_bytes().as_slice())
+        .fetch_optional(connection)
+        .await)?)
+    }
+
+    /// The devices that the node serves at `now`, by host number.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn live_devices(&mut self, node: &NodeId, now: Timestamp) -> Result<Vec<Device>, StoreError> {
+        Ok(db!(self, connection => sqlx::query_as(
+            "select public_key, code_number, node, host_number, class, allotment, expires, placed_at, removed_at
+               from devices
+              where node = $1
+                and removed_at is null
+                and expires > $2
+              order by host_number",
+        )
+        .bind(node.as_str())
+        .bind(now.unix_seconds())
+        .fetch_all(connection)
+        .await)?)
+    }
+
+    /// All devices that a code has or had, oldest first.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn devices_of_code(&mut self, code_number: u64) -> Result<Vec<Device>, StoreError> {
+        let code_number = bigint("access code", code_number)?;
+        Ok(db!(self, connection => sqlx::query_as(
+            "select public_key, code_number, node, host_number, class, allotment, expires, placed_at, removed_at
+               from devices
+              where code_number = $1
+              order by placed_at, public_key",
+        )
+        .bind(code_number)
+        .fetch_all(connection)
+        .await)?)
+    }
+
+    /// The assigned devices that were placed on the node before a moment, removed or not.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn assigned_devices(
+        &mut self,
+        node: &NodeId,
+        before: Timestamp,
+    ) -> Result<AssignedDevices, StoreError> {
+        let amounts: Vec<(i64, i64)> = db!(self, connection => sqlx::query_as(
+            "select allotment, count(*)
+               from devices
+              where node = $1
+                and class = 'assigned'
+                and placed_at < $2
+              group by allotment",
+        )
+        .bind(node.as_str())
+        .bind(before.unix_seconds())
+        .fetch_all(connection)
+        .await)?;
+        let devices = amounts.iter().map(|(_, count)| count.unsigned_abs()).sum();
+        Ok(AssignedDevices { devices, allotment: total_bytes(&amounts) })
+    }
+
+    /// The lowest number in `hosts` that no device of the node has or had.
+    async fn unused_host_number(
+        &mut self,
+        node: &NodeId,
+        hosts: &RangeInclusive<u32>,
+    ) -> Result<Option<i64>, StoreError> {
+        // The lowest unused number is the first, or follows a used one.
+        Ok(db!(self, connection => sqlx::query_scalar(
+            "select min(candidate)
+               from (select $2 as candidate
+                     union all
+                     select host_number + 1
+                       from devices
+                      where node = $1
+                        and host_number >= $2) as candidates
+              where candidate <= $3
+                and not exists (select 1
+                                  from devices
+                                 where node = $1
+                                   and host_number = candidate)",
+        )
+        .bind(node.as_str())
+        .bind(i64::from(*hosts.start()))
+        .bind(i64::from(*hosts.end()))
+        .fetch_one(connection)
+        .await)?)
+    }
+}
+
+impl Write {
+    /// Places a device on its node under the lowest number in `hosts` that was never used there, or else the one that
+    /// has been out of use for longest; `None` when every number is in use. Moves the node's revision up.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] for a key that is or was a device; [`StoreError::NotFound`] for an unknown node;
+    /// [`StoreError::UnknownReference`] for an unknown code.
+    pub async fn place_device(
+        &mut self,
+        device: &NewDevice,
+        hosts: RangeInclusive<u32>,
+        now: Timestamp,
+    ) -> Result<Option<Placed>, StoreError> {
+        let code_number = bigint("access code", device.code_number)?;
+        let unused = self.unused_host_number(&device.node, &hosts).await?;
+        let host_number = match unused {
+            Some(number) => Some(number),
+            None => self.free_host_number(&device.node, &hosts, now).await?,
+        };
+        let Some(host_number) = host_number else { return Ok(None) };
+        db!(self, connection => sqlx::query(
+            "insert into devices (public_key, code_number, node, host_number, class, allotment, expires, placed_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(device.public_key.as_bytes().as_slice())
+        .bind(code_number)
+        .bind(device.node.as_str())
+        .bind(host_number)
+        .bind(device.class.as_str())
+        .bind(device.allotment.as_i64())
+        .bind(device.expires.unix_seconds())
+        .bind(now.unix_seconds())
+        .execute(connection)
+        .await
+        .map(drop))?;
+        let revision = self.bump_revision(&device.node).await?;
+        let host_number = u32::try_from(host_number)
+            .map_err(|_| StoreError::corrupt("devices", format!("host number {host_number}")))?;
+        Ok(Some(Placed { host_number, revision }))
+    }
+
+    /// Takes the number of the device that was removed or expired first from it.
+    async fn free_host_number(
+        &mut self,
+        node: &NodeId,
+        hosts: &RangeInclusive<u32>,
+        now: Timestamp,
+    ) -> Result<Option<i64>, StoreError> {
+        let longest_idle: Option<(Vec<u8>, i64)> = db!(self, connection => sqlx::query_as(
+            "select public_key, host_number
+               from devices
+              where node = $1
+                and host_number between $2 and $3
+                and (removed_at is not null or expires <= $4)
+              order by coalesce(removed_at, expires), host_number
+              limit 1",
+        )
+        .bind(node.as_str())
+        .bind(i64::from(*hosts.start()))
+        .bind(i64::from(*hosts.end()))
+        .bind(now.unix_seconds())
+        .fetch_optional(connection)
+        .await)?;
+        let Some((public_key, host_number)) = longest_idle else { return Ok(None) };
+        db!(self, connection => sqlx::query(
+            "update devices
+                set host_number = null, removed_at = coalesce(removed_at, $2)
+              where public_key = $1",
+        )
+        .bind(public_key.as_slice())
+        .bind(now.unix_seconds())
+        .execute(connection)
+        .await
+        .map(drop))?;
+        Ok(Some(host_number))
+    }
+
+    /// Removes a device from its node, which it names, and moves the node's revision up.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is none, or it was removed before.
+    pub async fn remove_device(
+        &mut self,
+        public_key: &WireGuardPublicKey,
+        now: Timestamp,
+    ) -> Result<NodeId, StoreError> {
+        let node: Option<String> = db!(self, connection => sqlx::query_scalar(
+            "update devices
+                set removed_at = $2
+              where public_key = $1
+                and removed_at is null
+             returning node",
+        )
+        .bind(public_key.as_bytes().as_slice())
+        .bind(now.unix_seconds())
+        .fetch_optional(connection)
+        .await)?;
+        let node = node.ok_or_else(|| StoreError::NotFound { what: "device", id: public_key.to_string() })?;
+        let node = node.parse().map_err(|error| StoreError::corrupt("devices", error))?;
+        self.bump_revision(&node).await?;
+        Ok(node)
+    }
+}

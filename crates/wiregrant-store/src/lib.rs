@@ -1,0 +1,67 @@
+//! The only SQL of wiregrant: SQLite and PostgreSQL behind one set of functions.
+//!
+//! **In scope**: every table, every query, and the one order in which things are written. A caller sees facts of
+//! `wiregrant-core` and hashes of `transparency-log`, never a connection or a row of a driver.
+//!
+//! **Out of scope**: what may be written. The store keeps keys unique, references whole and signed things unchanged;
+//! whether a report follows its predecessor or a code has expired is for the caller to decide, inside the
+//! transaction in which it then writes.
+//!
+//! Reading and writing are two sessions. A [`Read`] sees one moment; a [`Write`] is one transaction, the only one at a
+//! time on either database, and offers all that a [`Read`] does:
+//!
+//! ```no_run
+//! # async fn example(now: wiregrant_core::Timestamp) -> Result<(), Box<dyn std::error::Error>> {
+//! use wiregrant_store::{Log, Store};
+//!
+//! let store = Store::open("sqlite:/var/lib/wiregrant/wiregrant.db").await?;
+//! let operator = "nordlicht".parse()?;
+//!
+//! let mut write = store.write().await?;
+//! write.insert_operator(&operator, None, now).await?;
+//! let appended = write.append(Log::Record, &["operator nordlicht -".to_owned()]).await?;
+//! assert_eq!(appended.edge.size(), appended.first_index + 1);
+//! write.commit().await?; // dropped without it, nothing has happened
+//!
+//! assert!(store.read().await?.operator(&operator).await?.is_some());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Both engines have the same tables, columns and keys (`migrations/`). Text of queries is shared; where the two
+//! dialects differ, the function says so. Times are Unix seconds, hashes and keys are bytes, ids are text.
+
+mod batches;
+mod codes;
+mod column;
+mod devices;
+mod error;
+mod grants;
+mod invitations;
+mod locations;
+mod log;
+mod nodes;
+mod operators;
+mod public_notes;
+mod reports;
+mod session;
+mod settings;
+mod statements;
+mod store;
+mod tokens;
+
+pub use batches::{Batch, BatchLine};
+pub use codes::{AccessCode, AccessCodeUse, NewAccessCodes};
+pub use devices::{AssignedDevices, Device, NewDevice, Placed};
+pub use error::StoreError;
+pub use grants::{Grant, Membership};
+pub use invitations::Invitation;
+pub use locations::Location;
+pub use log::{Appended, Log};
+pub use nodes::{Candidate, NewNode, Node, NodeOverview};
+pub use operators::{Destination, Operator};
+pub use reports::{Evidence, MAX_EVIDENCE_PER_NODE, Report};
+pub use session::{Read, Write};
+pub use statements::Statement;
+pub use store::Store;
+pub use tokens::{DistributorOverview, Party};

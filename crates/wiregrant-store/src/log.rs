@@ -1,0 +1,363 @@
+//! The two public logs: entries, the hashes above them, and checkpoints.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use sqlx::QueryBuilder;
+use transparency_log::{Edge, Hash, TILE_WIDTH, TileId, leaf_hash};
+use wiregrant_core::record::MAX_ENTRY_BYTES;
+
+use crate::column::{bigint, column};
+use crate::session::db;
+use crate::{Read, StoreError, Write};
+
+/// Rows of one insert: three or four values each, far below what both databases take in one statement.
+const ROWS_PER_INSERT: usize = 500;
+
+/// Which log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Log {
+    /// What was decided: operators, nodes, terms, statements, payments.
+    Record,
+    /// Commitments to usage reports.
+    Reports,
+}
+
+impl Log {
+    /// Both, in the order of their names.
+    pub const ALL: [Self; 2] = [Self::Record, Self::Reports];
+
+    /// The name under which it is stored.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::Reports => "reports",
+        }
+    }
+
+    /// Where it stands in [`Log::ALL`].
+    pub(crate) fn position(self) -> usize {
+        match self {
+            Self::Record => 0,
+            Self::Reports => 1,
+        }
+    }
+}
+
+impl fmt::Display for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Where entries came to lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// Index of the first of them; the others follow without a gap.
+    pub first_index: u64,
+    /// The log's right edge with all of them: its size and root belong into the checkpoint.
+    pub edge: Edge,
+}
+
+impl Write {
+    /// The log's right edge, with what this transaction has appended.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when the stored hashes do not give the stored root.
+    pub async fn edge(&mut self, log: Log) -> Result<Edge, StoreError> {
+        if let Some(edge) = &self.edges[log.position()] {
+            return Ok(edge.clone());
+        }
+        let (size, root) = (self.heads[log.position()].size, self.heads[log.position()].root);
+        let cached = self.cache.get(log);
+        // Another process may have appended, or a commit of ours whose outcome was unknown may have held.
+        let edge = if cached.size() == size && cached.root() == root {
+            cached
+        } else {
+            let edge = self.stored_edge(log, size).await?;
+            if edge.root() != root {
+                let found = format!("root {} at size {size}, but its hashes give {}", root, edge.root());
+                return Err(StoreError::corrupt(format!("log {log}"), found));
+            }
+            edge
+        };
+        self.edges[log.position()] = Some(edge.clone());
+        Ok(edge)
+    }
+
+    /// Appends entries of at most [`MAX_ENTRY_BYTES`] bytes each, with the hashes of the tiles they complete.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] for a longer entry; [`StoreError::Refused`] for an empty one; as [`Write::edge`].
+    pub async fn append(&mut self, log: Log, entries: &[String]) -> Result<Appended, StoreError> {
+        if let Some(entry) = entries.iter().find(|entry| entry.len() > MAX_ENTRY_BYTES) {
+            let (found, limit) = (entry.len() as u64, MAX_ENTRY_BYTES as u64);
+            return Err(StoreError::TooLarge { what: "bytes of a log entry", found, limit });
+        }
+        let mut edge = self.edge(log).await?;
+        let first_index = edge.size();
+        let mut subtrees = Vec::new();
+        for entry in entries {
+            let completed = edge.append(leaf_hash(entry.as_bytes()));
+            for (position, tile) in completed.iter().enumerate() {
+                // A full tile's root is the newest hash one level up: in the tile that it completed, or at the edge.
+                let above = completed.get(position + 1).map(|tile| &tile.hashes);
+                let above = above.or_else(|| edge.levels().get(usize::from(tile.level) + 1));
+                let root = above.and_then(|hashes| hashes.last()).expect("a full tile has a root above it");
+                subtrees.push((tile.level + 1, tile.index, *root));
+            }
+        }
+        self.insert_entries(log, first_index, entries).await?;
+        self.insert_subtrees(log, &subtrees).await?;
+        self.move_head(log, &edge).await?;
+        self.edges[log.position()] = Some(edge.clone());
+        Ok(Appended { first_index, edge })
+    }
+
+    async fn insert_entries(&mut self, log: Log, first: u64, entries: &[String]) -> Result<(), StoreError> {
+        let first = bigint("log index", first)?;
+        let rows: Vec<(i64, &String)> = (first..).zip(entries).collect();
+        for rows in rows.chunks(ROWS_PER_INSERT) {
+            db!(self, connection, Driver => {
+                let mut insert = QueryBuilder::<Driver>::new("insert into log_entries (log, idx, entry) ");
+                insert.push_values(rows, |mut row, (index, entry)| {
+                    row.push_bind(log.as_str()).push_bind(*index).push_bind(entry.as_str());
+                });
+                insert.build().persistent(false).execute(connection).await.map(drop)
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn insert_subtrees(&mut self, log: Log, subtrees: &[(u8, u64, Hash)]) -> Result<(), StoreError> {
+        for (level, index, hash) in subtrees {
+            let index = bigint("tile index", *index)?;
+            db!(self, connection => sqlx::query(
+                "insert into log_subtrees (log, level, idx, hash)
+                 values ($1, $2, $3, $4)",
+            )
+            .bind(log.as_str())
+            .bind(i64::from(*level))
+            .bind(index)
+            .bind(hash.0.as_slice())
+            .execute(connection)
+            .await
+            .map(drop))?;
+        }
+        Ok(())
+    }
+
+    async fn move_head(&mut self, log: Log, edge: &Edge) -> Result<(), StoreError> {
+        let (size, root) = (bigint("log size", edge.size())?, edge.root());
+        db!(self, connection => sqlx::query(
+            "update log_heads
+                set size = $2, root = $3
+              where log = $1",
+        )
+        .bind(log.as_str())
+        .bind(size)
+        .bind(root.0.as_slice())
+        .execute(connection)
+        .await
+        .map(drop))?;
+        let head = &mut self.heads[log.position()];
+        (head.size, head.root) = (edge.size(), root);
+        Ok(())
+    }
+
+    /// Keeps the signed checkpoint of a size.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when that size has one: two signed texts for one size are one too many.
+    pub async fn put_checkpoint(&mut self, log: Log, size: u64, note: &str) -> Result<(), StoreError> {
+        let size = bigint("log size", size)?;
+        db!(self, connection => sqlx::query(
+            "insert into checkpoints (log, size, note)
+             values ($1, $2, $3)",
+        )
+        .bind(log.as_str())
+        .bind(size)
+        .bind(note)
+        .execute(connection)
+        .await
+        .map(drop))?;
+        Ok(())
+    }
+}
+
+impl Read {
+    /// How many entries the log has.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn log_size(&mut self, log: Log) -> Result<u64, StoreError> {
+        let size: i64 = db!(self, connection => sqlx::query_scalar(
+            "select size
+               from log_heads
+              where log = $1",
+        )
+        .bind(log.as_str())
+        .fetch_one(connection)
+        .await)?;
+        u64::try_from(size).map_err(|_| StoreError::corrupt(format!("log {log}"), format!("size {size}")))
+    }
+
+    /// At most `count` entries from index `from` on.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn entries(&mut self, log: Log, from: u64, count: u64) -> Result<Vec<String>, StoreError> {
+        let from = bigint("log index", from)?;
+        let end = from.saturating_add(bigint("entries", count)?);
+        Ok(db!(self, connection => sqlx::query_scalar(
+            "select entry
+               from log_entries
+              where log = $1
+                and idx >= $2
+                and idx < $3
+              order by idx",
+        )
+        .bind(log.as_str())
+        .bind(from)
+        .bind(end)
+        .fetch_all(connection)
+        .await)?)
+    }
+
+    /// The entries of a bundle of exactly this width (1 to 256).
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the log is shorter.
+    pub async fn bundle(&mut self, log: Log, index: u64, width: u16) -> Result<Vec<Vec<u8>>, StoreError> {
+        let from = index.saturating_mul(u64::from(TILE_WIDTH));
+        let entries = self.entries(log, from, u64::from(width)).await?;
+        if entries.len() != usize::from(width) {
+            return Err(StoreError::NotFound {
+                what: "entry bundle",
+                id: format!("{log} {index}, {width} wide"),
+            });
+        }
+        Ok(entries.into_iter().map(String::into_bytes).collect())
+    }
+
+    /// The hashes of a tile of exactly this width, which may be less than the log has by now.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the log is shorter.
+    pub async fn tile(&mut self, log: Log, tile: TileId) -> Result<Vec<Hash>, StoreError> {
+        let from = tile.index.saturating_mul(u64::from(TILE_WIDTH));
+        let hashes = self.level_hashes(log, tile.level, from, u64::from(tile.width)).await?;
+        if hashes.len() != usize::from(tile.width) {
+            return Err(StoreError::NotFound { what: "tile", id: format!("{log} {tile}") });
+        }
+        Ok(hashes)
+    }
+
+    /// Several tiles, as `transparency_log`'s proofs take them.
+    ///
+    /// # Errors
+    /// As [`Read::tile`].
+    pub async fn tiles(
+        &mut self,
+        log: Log,
+        tiles: &BTreeSet<TileId>,
+    ) -> Result<BTreeMap<TileId, Vec<Hash>>, StoreError> {
+        let mut found = BTreeMap::new();
+        for tile in tiles {
+            found.insert(*tile, self.tile(log, *tile).await?);
+        }
+        Ok(found)
+    }
+
+    /// At most `count` hashes of a tile level from position `from` on: of entries at level 0, of subtrees above.
+    async fn level_hashes(
+        &mut self,
+        log: Log,
+        level: u8,
+        from: u64,
+        count: u64,
+    ) -> Result<Vec<Hash>, StoreError> {
+        if level == 0 {
+            let entries = self.entries(log, from, count).await?;
+            return Ok(entries.iter().map(|entry| leaf_hash(entry.as_bytes())).collect());
+        }
+        let from = bigint("tile index", from)?;
+        let end = from.saturating_add(bigint("hashes", count)?);
+        let hashes: Result<Vec<Hash>, sqlx::Error> = db!(self, connection => sqlx::query(
+            "select hash
+               from log_subtrees
+              where log = $1
+                and level = $2
+                and idx >= $3
+                and idx < $4
+              order by idx",
+        )
+        .bind(log.as_str())
+        .bind(i64::from(level))
+        .bind(from)
+        .bind(end)
+        .fetch_all(connection)
+        .await
+        .and_then(|rows| rows.iter().map(|row| column(row, "hash")).collect()));
+        Ok(hashes?)
+    }
+
+    /// The right edge of the log's first `size` entries, from the tables.
+    async fn stored_edge(&mut self, log: Log, size: u64) -> Result<Edge, StoreError> {
+        let mut levels = Vec::new();
+        let mut level_size = size;
+        for level in 0.. {
+            if level_size == 0 {
+                break;
+            }
+            let width = level_size % u64::from(TILE_WIDTH);
+            levels.push(self.level_hashes(log, level, level_size - width, width).await?);
+            level_size /= u64::from(TILE_WIDTH);
+        }
+        Edge::load(size, levels).map_err(StoreError::damaged_log(log))
+    }
+
+    /// The newest checkpoint with its size.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn newest_checkpoint(&mut self, log: Log) -> Result<Option<(u64, String)>, StoreError> {
+        let newest: Option<(i64, String)> = db!(self, connection => sqlx::query_as(
+            "select size, note
+               from checkpoints
+              where log = $1
+              order by size desc
+              limit 1",
+        )
+        .bind(log.as_str())
+        .fetch_optional(connection)
+        .await)?;
+        newest
+            .map(|(size, note)| match u64::try_from(size) {
+                Ok(size) => Ok((size, note)),
+                Err(_) => {
+                    Err(StoreError::corrupt(format!("log {log}"), format!("a checkpoint of size {size}")))
+                }
+            })
+            .transpose()
+    }
+
+    /// The checkpoint of exactly this size.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn checkpoint_at(&mut self, log: Log, size: u64) -> Result<Option<String>, StoreError> {
+        let size = bigint("log size", size)?;
+        Ok(db!(self, connection => sqlx::query_scalar(
+            "select note
+               from checkpoints
+              where log = $1
+                and size = $2",
+        )
+        .bind(log.as_str())
+        .bind(size)
+        .fetch_optional(connection)
+        .await)?)
+    }
+}
