@@ -1,5 +1,27 @@
 //! The node agent: manages WireGuard peers, counts what they move, and reports it signed.
 //!
-//! In scope: the node's side of everything. Out of scope: what a byte is worth, and every database and web page.
+//! In scope: the node's side of everything, from an interface's counters to an acknowledged report. Out of scope: what a byte
+//! is worth, and every database and page. It is a library only so that tests and fuzzing reach its parts.
+//!
+//! The way of a byte: [`wireguard`] reads it, [`meter`] counts it, [`journal`] and [`ledger`] keep it, [`chain`] signs it,
+//! [`sender`] delivers it. [`keeper`] is the one owner of all that; [`run`] turns the wheels.
 
+pub mod backoff;
+pub mod chain;
+pub mod clock;
+pub mod command_line;
+pub mod control_plane;
+pub mod converge;
+pub mod endpoint;
+pub mod enrolment;
+pub mod health;
+pub mod join;
+pub mod journal;
+pub mod keeper;
+pub mod ledger;
+pub mod meter;
+pub mod run;
+pub mod sender;
+pub mod state_dir;
+pub mod status;
 pub mod wireguard;

@@ -5,14 +5,15 @@
 
 #![expect(clippy::print_stdout, reason = "a test without a harness tells its results itself")]
 
+#[path = "support/story.rs"]
+mod story;
 mod support;
 
 use support::{Wire, run};
-use wiregrant_agent::wireguard::{
-    Backend, BackendKind, Choice, InterfaceName, WireGuardError, open as open_chosen,
-};
+use wiregrant_agent::wireguard::{Choice, Interface, InterfaceName, WireGuardError, open as open_chosen};
+use wiregrant_core::usage_report::Backend;
 
-fn open(name: InterfaceName) -> Box<dyn Backend> {
+fn open(name: InterfaceName) -> Box<dyn Interface> {
     open_chosen(Choice::Kernel, name).expect("the kernel needs no preparation")
 }
 
@@ -27,13 +28,13 @@ fn main() {
         println!("kernel: {name} ok");
     };
     story("a live peer is counted to the byte and never reset", &|| {
-        support::a_live_peer_is_counted_to_the_byte_and_never_reset(open, "a");
+        story::a_live_peer_is_counted_to_the_byte_and_never_reset(open, "a");
     });
     story("adopting adds what is missing and nothing else", &|| {
-        support::adopting_adds_what_is_missing_and_nothing_else(open, "b");
+        story::adopting_adds_what_is_missing_and_nothing_else(open, "b");
     });
     story("an interface of somebody else is refused and left alone", &|| {
-        support::an_interface_of_somebody_else_is_refused_and_left_alone(open, "c");
+        story::an_interface_of_somebody_else_is_refused_and_left_alone(open, "c");
     });
     story("a link that was made and never configured is taken", &a_link_without_a_key_is_taken);
     story("another port is an error with its way out", &another_port_is_an_error_with_its_way_out);
@@ -72,7 +73,7 @@ fn the_choice_takes_the_kernel() {
     let host = &wire.node;
     host.inside(|| {
         let chosen = open_chosen(Choice::Auto, host.interface.clone()).expect("chosen");
-        assert_eq!(chosen.kind(), BackendKind::Kernel);
+        assert_eq!(chosen.kind(), Backend::Kernel);
         assert!(
             run("ip -brief link show").lines().all(|line| !line.starts_with("wgprobe")),
             "the probe is gone"

@@ -1,31 +1,34 @@
 //! `wireguard-go` between two real hosts: what it counts, what resets it, and what it outlives.
 
+#[path = "support/story.rs"]
+mod story;
 mod support;
 
 use std::fs;
 
 use support::{Wire, run};
 use wiregrant_agent::wireguard::{
-    Backend, BackendKind, Choice, Ensured, InterfaceName, WireGuardError, WireGuardGo, open as open_chosen,
+    Choice, Ensured, Interface, InterfaceName, WireGuardError, WireGuardGo, open as open_chosen,
 };
+use wiregrant_core::usage_report::Backend;
 
-fn open(name: InterfaceName) -> Box<dyn Backend> {
+fn open(name: InterfaceName) -> Box<dyn Interface> {
     open_chosen(Choice::WireGuardGo, name).expect("wireguard-go needs no preparation")
 }
 
 #[test]
 fn a_live_peer_is_counted_to_the_byte_and_never_reset() {
-    support::a_live_peer_is_counted_to_the_byte_and_never_reset(open, "a");
+    story::a_live_peer_is_counted_to_the_byte_and_never_reset(open, "a");
 }
 
 #[test]
 fn adopting_adds_what_is_missing_and_nothing_else() {
-    support::adopting_adds_what_is_missing_and_nothing_else(open, "b");
+    story::adopting_adds_what_is_missing_and_nothing_else(open, "b");
 }
 
 #[test]
 fn an_interface_of_somebody_else_is_refused_and_left_alone() {
-    support::an_interface_of_somebody_else_is_refused_and_left_alone(open, "c");
+    story::an_interface_of_somebody_else_is_refused_and_left_alone(open, "c");
 }
 
 /// The session of every process whose command line is this one.
@@ -104,6 +107,6 @@ fn the_choice_keeps_the_backend_of_a_live_interface() {
     host.inside(|| {
         open(host.interface.clone()).ensure_interface(&wire.node_settings()).expect("made");
         let chosen = open_chosen(Choice::Auto, host.interface.clone()).expect("chosen");
-        assert_eq!(chosen.kind(), BackendKind::WireGuardGo);
+        assert_eq!(chosen.kind(), Backend::WireGuardGo);
     });
 }

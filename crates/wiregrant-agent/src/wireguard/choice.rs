@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Backend, InterfaceName, Kernel, WireGuardError, WireGuardGo, link};
+use super::{Interface, InterfaceName, Kernel, WireGuardError, WireGuardGo, link};
 
 /// The configuration's `backend`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl FromStr for Choice {
 ///
 /// # Errors
 /// When nothing on the machine can move WireGuard packets, or the machine cannot be asked.
-pub fn open(choice: Choice, name: InterfaceName) -> Result<Box<dyn Backend>, WireGuardError> {
+pub fn open(choice: Choice, name: InterfaceName) -> Result<Box<dyn Interface>, WireGuardError> {
     Ok(match choice {
         Choice::Kernel => Box::new(Kernel::new(name)?),
         Choice::WireGuardGo => Box::new(WireGuardGo::new(name)),

@@ -12,12 +12,11 @@ use defguard_wireguard_rs::peer::Peer;
 use defguard_wireguard_rs::{InterfaceConfiguration, WGApi, WireguardInterfaceApi};
 use ipnet::IpNet;
 use wiregrant_core::counter::Reading;
+use wiregrant_core::usage_report::Backend;
 use wiregrant_core::{WireGuardPrivateKey, WireGuardPublicKey};
 use zeroize::Zeroize;
 
-use super::{
-    Backend, BackendKind, Ensured, InterfaceName, InterfaceSettings, LivePeer, WireGuardError, link, same_key,
-};
+use super::{Ensured, Interface, InterfaceName, InterfaceSettings, LivePeer, WireGuardError, link, same_key};
 
 /// An interface of the kernel's.
 pub struct Kernel {
@@ -76,9 +75,9 @@ impl Kernel {
     }
 }
 
-impl Backend for Kernel {
-    fn kind(&self) -> BackendKind {
-        BackendKind::Kernel
+impl Interface for Kernel {
+    fn kind(&self) -> Backend {
+        Backend::Kernel
     }
 
     fn ensure_interface(&mut self, settings: &InterfaceSettings) -> Result<Ensured, WireGuardError> {

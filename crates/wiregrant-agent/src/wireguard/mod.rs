@@ -15,10 +15,9 @@ mod name;
 pub mod uapi;
 mod wireguard_go;
 
-use std::fmt;
-
 use ipnet::IpNet;
 use wiregrant_core::counter::Reading;
+use wiregrant_core::usage_report::Backend;
 use wiregrant_core::{WireGuardPrivateKey, WireGuardPublicKey};
 use x25519_dalek::{PublicKey, StaticSecret};
 
@@ -27,25 +26,6 @@ pub use error::WireGuardError;
 pub use kernel::Kernel;
 pub use name::InterfaceName;
 pub use wireguard_go::WireGuardGo;
-
-/// What moves the packets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BackendKind {
-    /// The WireGuard of the Linux kernel.
-    Kernel,
-    /// A `wireguard-go` process.
-    WireGuardGo,
-}
-
-impl fmt::Display for BackendKind {
-    /// The word that stands in a usage report's `agent` line.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Kernel => "kernel",
-            Self::WireGuardGo => "wireguard-go",
-        })
-    }
-}
 
 /// What the node's interface should be.
 #[derive(Debug, Clone)]
@@ -81,9 +61,9 @@ pub struct LivePeer {
 }
 
 /// One WireGuard interface. Every call blocks, for seconds when the machine is unwell.
-pub trait Backend: Send {
-    /// What moves the packets.
-    fn kind(&self) -> BackendKind;
+pub trait Interface: Send {
+    /// What moves the packets, as a usage report names it.
+    fn kind(&self) -> Backend;
 
     /// Makes the interface, or takes over the one that is there without touching a peer: only what is missing or differs
     /// in addresses, MTU and (where it can be done without touching peers) port is set.

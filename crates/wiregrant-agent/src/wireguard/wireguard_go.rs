@@ -12,11 +12,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use wiregrant_core::WireGuardPublicKey;
+use wiregrant_core::usage_report::Backend;
 
 use super::uapi::{self, Device, UapiError};
-use super::{
-    Backend, BackendKind, Ensured, InterfaceName, InterfaceSettings, LivePeer, WireGuardError, link, same_key,
-};
+use super::{Ensured, Interface, InterfaceName, InterfaceSettings, LivePeer, WireGuardError, link, same_key};
 
 /// The program, and the Debian package that has it.
 const PROGRAM: &str = "wireguard-go";
@@ -160,9 +159,9 @@ impl WireGuardGo {
     }
 }
 
-impl Backend for WireGuardGo {
-    fn kind(&self) -> BackendKind {
-        BackendKind::WireGuardGo
+impl Interface for WireGuardGo {
+    fn kind(&self) -> Backend {
+        Backend::WireGuardGo
     }
 
     fn ensure_interface(&mut self, settings: &InterfaceSettings) -> Result<Ensured, WireGuardError> {

@@ -1,4 +1,4 @@
-//! Two hosts on one machine with a wire between them, and the story that every WireGuard backend must hold on them.
+//! Two hosts on one machine with a wire between them.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::Command;
@@ -6,25 +6,18 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use wiregrant_agent::wireguard::{
-    Backend, Ensured, InterfaceName, InterfaceSettings, LivePeer, WireGuardError,
-};
+use wiregrant_agent::wireguard::{Ensured, Interface, InterfaceName, InterfaceSettings};
 use wiregrant_core::counter::Reading;
 use wiregrant_core::{WireGuardPrivateKey, WireGuardPublicKey};
 use x25519_dalek::{PublicKey, StaticSecret};
 
 /// The node's UDP port on the wire.
-const NODE_PORT: u16 = 51820;
-/// What a 1000-byte datagram becomes: 28 bytes of IPv4 and UDP (48 with IPv6), padded to 16, and 32 of WireGuard's own.
+pub const NODE_PORT: u16 = 51820;
+/// What a datagram of [`Wire::echo`] carries.
 const PAYLOAD_BYTES: usize = 1000;
-const MESSAGE_BYTES_V4: u64 = 1072;
-const MESSAGE_BYTES_V6: u64 = 1088;
-/// A handshake: the initiator's 148 bytes and the responder's 92. A keepalive has 32.
-const INITIATION_BYTES: u64 = 148;
-const RESPONSE_BYTES: u64 = 92;
 
 /// How a test makes the backend of an interface.
-pub type Open = fn(InterfaceName) -> Box<dyn Backend>;
+pub type Open = fn(InterfaceName) -> Box<dyn Interface>;
 
 /// Runs a program of the machine and returns what it printed; anything but success ends the test.
 pub fn run(command: &str) -> String {
@@ -83,7 +76,6 @@ impl Drop for Host {
 pub struct Wire {
     pub node: Host,
     pub client: Host,
-    node_key: [u8; 32],
     client_key: [u8; 32],
 }
 
@@ -101,16 +93,10 @@ impl Wire {
             run(&format!("ip -n {} address add {address} dev eth0", host.namespace));
             run(&format!("ip -n {} link set dev eth0 up", host.namespace));
         }
-        // Each test gets keys of its own; a private key may be any bytes.
-        let mut node_key = [7; 32];
-        node_key[..4].copy_from_slice(&id.to_le_bytes());
-        let mut client_key = node_key;
-        client_key[31] = 8;
-        Self { node, client, node_key, client_key }
-    }
-
-    pub fn node_settings(&self) -> InterfaceSettings {
-        settings(self.node_key, NODE_PORT, &["10.9.0.1/24", "fd09::1/64"])
+        // Each process of tests gets keys of its own; a private key may be any bytes.
+        let mut client_key = [8; 32];
+        client_key[..4].copy_from_slice(&id.to_le_bytes());
+        Self { node, client, client_key }
     }
 
     pub fn client_public_key(&self) -> WireGuardPublicKey {
@@ -121,14 +107,15 @@ impl Wire {
         vec!["10.9.0.2/32".parse().expect("an address"), "fd09::2/128".parse().expect("an address")]
     }
 
-    /// Starts the client's end and tells it where the node is.
+    /// Starts the client's end and tells it who and where the node is.
     pub fn connect_client(&self, open: Open) {
+        let node = self.node.inside(|| run(&format!("wg show {} public-key", self.node.interface)));
         let settings = settings(self.client_key, 0, &["10.9.0.2/24", "fd09::2/64"]);
         let name = &self.client.interface;
         self.client.inside(|| {
             let ensured = open(name.clone()).ensure_interface(&settings).expect("the client's interface");
             assert_eq!(ensured, Ensured::Created);
-            let node = public_key(self.node_key);
+            let node = node.trim();
             run(&format!(
                 "wg set {name} peer {node} endpoint 192.0.2.1:{NODE_PORT} allowed-ips 10.9.0.0/24,fd09::/64"
             ));
@@ -168,7 +155,7 @@ impl Wire {
     }
 }
 
-fn settings(key: [u8; 32], listen_port: u16, addresses: &[&str]) -> InterfaceSettings {
+pub fn settings(key: [u8; 32], listen_port: u16, addresses: &[&str]) -> InterfaceSettings {
     InterfaceSettings {
         private_key: WireGuardPrivateKey::from(key),
         listen_port,
@@ -179,121 +166,4 @@ fn settings(key: [u8; 32], listen_port: u16, addresses: &[&str]) -> InterfaceSet
 
 fn public_key(private_key: [u8; 32]) -> WireGuardPublicKey {
     PublicKey::from(&StaticSecret::from(private_key)).to_bytes().into()
-}
-
-/// The one peer of the node, as the backend sees it.
-fn only_peer(backend: &mut dyn Backend) -> LivePeer {
-    let mut peers = backend.peers().expect("the peers");
-    assert_eq!(peers.len(), 1, "{peers:?}");
-    peers.remove(0)
-}
-
-/// Asserts that `moved` is `exact` bytes of data and at most a few handshakes or keepalives.
-fn moved_exactly(moved: u64, data: u64, handshake: u64, what: &str) {
-    let overhead = moved
-        .checked_sub(data + handshake)
-        .unwrap_or_else(|| panic!("{what}: {moved} < {data} + {handshake}"));
-    assert!(overhead <= 4 * INITIATION_BYTES, "{what}: {moved} bytes for {data} of data");
-}
-
-/// Every byte is counted on both sides, alike by the backend and by `wg`; and what a live peer is told, or an agent that
-/// starts again does, takes nothing from its counters.
-pub fn a_live_peer_is_counted_to_the_byte_and_never_reset(open: Open, label: &str) {
-    let wire = Wire::new(label);
-    let (node, client) = (&wire.node, &wire.client);
-    let peer = wire.client_public_key();
-    let mut backend = node.inside(|| {
-        let mut backend = open(node.interface.clone());
-        assert_eq!(backend.ensure_interface(&wire.node_settings()).expect("made"), Ensured::Created);
-        assert_eq!(backend.peers().expect("the peers"), []);
-        backend.set_peer(&peer, &wire.client_allowed_ips()).expect("added");
-        backend
-    });
-    wire.connect_client(open);
-
-    wire.echo(200, "10.9.0.1");
-    let first = node.inside(|| only_peer(&mut *backend));
-    assert_eq!((first.public_key, &first.allowed_ips), (peer, &wire.client_allowed_ips()));
-    moved_exactly(first.reading.received, 200 * MESSAGE_BYTES_V4, INITIATION_BYTES, "received");
-    moved_exactly(first.reading.sent, 200 * MESSAGE_BYTES_V4, RESPONSE_BYTES, "sent");
-    let (by_wg, by_client) = (wire.seen_by_wg(node), wire.seen_by_wg(client));
-    assert_eq!(first.reading, by_wg, "the backend and wg");
-    assert_eq!(first.reading, Reading { received: by_client.sent, sent: by_client.received }, "the client");
-
-    // Told other allowed IPs and back.
-    node.inside(|| {
-        backend.set_peer(&peer, &wire.client_allowed_ips()[..1]).expect("narrowed");
-        let narrowed = only_peer(&mut *backend);
-        assert_eq!((narrowed.reading, narrowed.allowed_ips.len()), (first.reading, 1));
-        backend.set_peer(&peer, &[]).expect("silenced");
-        assert_eq!(only_peer(&mut *backend).reading, first.reading);
-        backend.set_peer(&peer, &wire.client_allowed_ips()).expect("as before");
-        assert_eq!(only_peer(&mut *backend), first);
-    });
-
-    // An agent that starts again: another object, the same interface.
-    drop(backend);
-    let mut backend = open(node.interface.clone());
-    node.inside(|| {
-        for _ in 0..2 {
-            assert_eq!(backend.ensure_interface(&wire.node_settings()).expect("adopted"), Ensured::Adopted);
-        }
-        assert_eq!(only_peer(&mut *backend), first);
-    });
-    wire.echo(100, "fd09::1");
-    let second = node.inside(|| only_peer(&mut *backend)).reading;
-    let moved = second.moved_since(first.reading);
-    assert!(moved.received < 100 * MESSAGE_BYTES_V6 + INITIATION_BYTES, "the session went on: {moved:?}");
-    moved_exactly(moved.received, 100 * MESSAGE_BYTES_V6, 0, "received over IPv6");
-    moved_exactly(moved.sent, 100 * MESSAGE_BYTES_V6, 0, "sent over IPv6");
-
-    // Removed and added again: a new peer, which begins at zero.
-    node.inside(|| {
-        backend.remove_peer(&peer).expect("removed");
-        assert_eq!(backend.peers().expect("the peers"), []);
-        backend.remove_peer(&peer).expect("removing what is not there is no error");
-        backend.set_peer(&peer, &wire.client_allowed_ips()).expect("added again");
-        assert_eq!(only_peer(&mut *backend).reading, Reading::default());
-    });
-}
-
-/// Taking over sets what is missing and takes nothing away.
-pub fn adopting_adds_what_is_missing_and_nothing_else(open: Open, label: &str) {
-    let wire = Wire::new(label);
-    let host = &wire.node;
-    host.inside(|| {
-        let mut backend = open(host.interface.clone());
-        let mut settings = wire.node_settings();
-        backend.ensure_interface(&settings).expect("made");
-        run(&format!("ip address delete 10.9.0.1/24 dev {}", host.interface));
-        run(&format!("ip address add 10.77.0.1/24 dev {}", host.interface));
-        run(&format!("ip link set dev {} down", host.interface));
-        settings.mtu = 1400;
-        assert_eq!(backend.ensure_interface(&settings).expect("adopted"), Ensured::Adopted);
-        let shown = run(&format!("ip address show dev {}", host.interface));
-        for expected in ["10.9.0.1/24", "fd09::1/64", "10.77.0.1/24", "mtu 1400", ",UP"] {
-            assert!(shown.contains(expected), "{expected} is missing from {shown}");
-        }
-    });
-}
-
-/// What is not ours is left as it is.
-pub fn an_interface_of_somebody_else_is_refused_and_left_alone(open: Open, label: &str) {
-    let wire = Wire::new(label);
-    let host = &wire.node;
-    host.inside(|| {
-        let mut backend = open(host.interface.clone());
-        backend.ensure_interface(&wire.node_settings()).expect("made");
-        backend.set_peer(&wire.client_public_key(), &wire.client_allowed_ips()).expect("added");
-        let before = backend.peers().expect("the peers");
-        let mut other = wire.node_settings();
-        other.private_key = WireGuardPrivateKey::from([9; 32]);
-        let error = backend.ensure_interface(&other).expect_err("another key");
-        assert!(matches!(error, WireGuardError::OtherKey { .. }), "{error}");
-        assert!(error.to_string().contains(host.interface.as_str()), "{error}");
-        assert_eq!(backend.peers().expect("the peers"), before);
-
-        let error = open("eth0".parse().expect("a name")).ensure_interface(&other).expect_err("a veth");
-        assert!(matches!(&error, WireGuardError::OtherKind { kind, .. } if kind == "veth"), "{error}");
-    });
 }

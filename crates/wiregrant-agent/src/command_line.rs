@@ -1,0 +1,147 @@
+//! The command line: what can be asked of the agent.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::enrolment::Choices;
+use crate::run::Tuning;
+use crate::state_dir::{self, StateDir};
+use crate::{join, run, status};
+
+/// The node agent of wiregrant: manages WireGuard peers, counts what they move, and reports it signed.
+#[derive(Debug, Parser)]
+#[command(name = "wiregrant-agent", version)]
+pub struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make this machine's keys and redeem an invitation.
+    Join(JoinArguments),
+    /// Serve until stopped; the tunnel stays up afterwards.
+    Run(RunArguments),
+    /// Show how the node stands.
+    Status(StatusArguments),
+}
+
+#[derive(Debug, Args)]
+struct State {
+    /// Where keys, enrolment and journal lie.
+    #[arg(long, value_name = "FOLDER", default_value = state_dir::DEFAULT)]
+    state_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct JoinArguments {
+    /// The invitation, `wiregrant1.` and what follows, whole.
+    #[arg(value_parser = parse_invitation)]
+    invitation: wiregrant_core::invitation::Invitation,
+    /// Where clients reach this node; without it, this machine's own address if the whole Internet can reach it.
+    #[arg(long, value_name = "HOST:PORT")]
+    endpoint: Option<String>,
+    #[command(flatten)]
+    state: State,
+    /// The WireGuard interface to make.
+    #[arg(long, value_name = "NAME", default_value = "wg-grant0")]
+    interface: String,
+    /// Which WireGuard to use.
+    #[arg(long, value_name = "WHICH", default_value = "auto", value_parser = ["auto", "kernel", "wireguard-go"])]
+    backend: String,
+}
+
+#[derive(Debug, Args)]
+struct RunArguments {
+    #[command(flatten)]
+    state: State,
+    /// Seconds between two readings of the counters.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    sample_seconds: u64,
+    /// Seconds between two reports; each epoch's end has one besides.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    report_seconds: u64,
+}
+
+#[derive(Debug, Args)]
+struct StatusArguments {
+    #[command(flatten)]
+    state: State,
+    /// As one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_invitation(text: &str) -> Result<wiregrant_core::invitation::Invitation, wiregrant_core::FactError> {
+    text.parse()
+}
+
+impl CommandLine {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// When it cannot be done, with the way out.
+    pub fn execute(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Join(arguments) => {
+                let dir = StateDir::new(&arguments.state.state_dir);
+                let choices = Choices { interface: arguments.interface, backend: arguments.backend };
+                let enrolment =
+                    join::join(&dir, &arguments.invitation, arguments.endpoint.as_deref(), choices)?;
+                print(&format!(
+                    "joined as {} of operator {}, reached at {}\nnext: wiregrant-agent run --state-dir {}\n",
+                    enrolment.node,
+                    enrolment.operator,
+                    enrolment.endpoint,
+                    arguments.state.state_dir.display()
+                ))
+            }
+            Command::Run(arguments) => {
+                let RunArguments { state, sample_seconds, report_seconds } = arguments;
+                run::run(StateDir::new(&state.state_dir), Tuning { sample_seconds, report_seconds })
+            }
+            Command::Status(arguments) => {
+                let status = status::status(&StateDir::new(&arguments.state.state_dir))?;
+                if arguments.json {
+                    print(&(serde_json::to_string_pretty(&status)? + "\n"))
+                } else {
+                    print(&status.text())
+                }
+            }
+        }
+    }
+}
+
+/// Standard output, where a closed pipe is an error and not a panic.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_word_is_an_error_that_names_it_and_the_way_out() {
+        for (arguments, named) in [
+            (vec!["join", "nonsense"], "invitation"),
+            (vec!["run", "--sample-seconds", "0"], "1..=3600"),
+            (vec!["join", "x", "--backend", "boringtun"], "wireguard-go"),
+        ] {
+            let error =
+                CommandLine::try_parse_from([&["wiregrant-agent"], &arguments[..]].concat()).unwrap_err();
+            assert!(error.to_string().contains(named), "{error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+}

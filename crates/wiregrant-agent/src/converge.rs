@@ -1,0 +1,114 @@
+//! Brings the interface's peers to what the control plane wants, removals first, and loses no byte of who is removed.
+
+use std::collections::BTreeMap;
+
+use wiregrant_core::api::Desired;
+use wiregrant_core::peer::{DesiredPeer, Difference, MAX_PEERS};
+use wiregrant_core::{Timestamp, WireGuardPublicKey};
+
+use crate::clock::Moment;
+use crate::keeper::{Keeper, Wanted};
+use crate::ledger::Record;
+
+impl Keeper {
+    /// Takes what the control plane wants now, keeps it for a start without it, and applies it.
+    ///
+    /// # Errors
+    /// When it cannot be kept, or the interface or the journal fails.
+    pub fn receive(&mut self, desired: Desired, now: Moment) -> anyhow::Result<()> {
+        self.clock.compare(now, desired.time);
+        self.last_contact = Some(now.wall);
+        if desired.frozen != self.frozen {
+            tracing::warn!(
+                frozen = desired.frozen,
+                "the control plane takes reports or takes none until a person decides"
+            );
+            self.frozen = desired.frozen;
+        }
+        let before = self.wanted.clone().unwrap_or_default();
+        let peers = desired.peers.map_or(before.peers, |peers| self.acceptable(peers));
+        let wanted = Wanted { revision: desired.revision, peers, membership: desired.membership };
+        if self.wanted.as_ref() != Some(&wanted) {
+            // Counted first: what moved until now moved under what was wanted until now.
+            self.sample(now)?;
+            self.dir.write_json("desired.json", &wanted)?;
+            tracing::info!(
+                revision = wanted.revision,
+                peers = wanted.peers.len(),
+                "taking what the control plane wants"
+            );
+            self.wanted = Some(wanted);
+        }
+        self.converge(now)
+    }
+
+    /// The peers that this node may serve: at most [`MAX_PEERS`], with addresses of the node's own pools. Another address
+    /// would take traffic that is not the peer's.
+    fn acceptable(&self, mut peers: Vec<DesiredPeer>) -> Vec<DesiredPeer> {
+        let asked = peers.len();
+        peers.truncate(MAX_PEERS);
+        peers.retain(|peer| peer.allowed_ips.iter().all(|ip| self.enrolment.may_hand_out(ip)));
+        if peers.len() < asked {
+            tracing::error!(
+                refused_peers = asked - peers.len(),
+                "the control plane asks for peers with addresses outside this node's pools, or for too many"
+            );
+        }
+        peers
+    }
+
+    /// Samples, and makes the interface's peers the wanted ones. Before the control plane was ever heard, nothing changes.
+    ///
+    /// # Errors
+    /// When the interface or the journal fails; what is left is done the next time.
+    pub fn converge(&mut self, now: Moment) -> anyhow::Result<()> {
+        let unconfirmed: Vec<_> = self.ledger.state().removing.iter().copied().collect();
+        if !unconfirmed.is_empty() {
+            // A stop between a removal and its confirmation: the last bytes are read, then it is done again.
+            self.remove(&unconfirmed, now)?;
+        }
+        let live: BTreeMap<_, _> =
+            self.sample(now)?.into_iter().map(|peer| (peer.public_key, peer.allowed_ips)).collect();
+        let Some(wanted) = &self.wanted else { return Ok(()) };
+        // By a clock that is wrong nobody expires.
+        let time = self.trusted(now).unwrap_or(self.enrolment.joined_at);
+        let difference = Difference::between(&live, &wanted.peers, time);
+        if !difference.remove.is_empty() {
+            self.remove(&difference.remove, now)?;
+        }
+        for (peer, allowed_ips) in &difference.set {
+            if !live.contains_key(peer) && !self.ledger.state().meter.knows(peer) {
+                self.ledger.commit(vec![Record::Added { peer: *peer }])?;
+            }
+            self.interface.set_peer(peer, allowed_ips)?;
+        }
+        if !difference.is_empty() {
+            let (set, removed) = (difference.set.len(), difference.remove.len());
+            tracing::info!(set_peers = set, removed_peers = removed, "the interface has the wanted peers");
+        }
+        Ok(())
+    }
+
+    /// Removes peers: silenced, read for the last time, journaled, removed, and journaled as gone, in this order. A stop
+    /// anywhere in between leaves a state from which the same is done again.
+    fn remove(&mut self, peers: &[WireGuardPublicKey], now: Moment) -> anyhow::Result<()> {
+        let live: Vec<_> = self.live()?.into_iter().map(|peer| peer.public_key).collect();
+        for peer in peers.iter().filter(|peer| live.contains(peer)) {
+            self.interface.set_peer(peer, &[])?;
+        }
+        self.sample(now)?;
+        self.ledger.commit(vec![Record::Removing { peers: peers.to_vec() }])?;
+        for peer in peers {
+            self.interface.remove_peer(peer)?;
+        }
+        self.ledger.commit(vec![Record::Removed { peers: peers.to_vec() }])?;
+        Ok(())
+    }
+
+    /// How many peers the control plane wants at `now`; `None` before it was heard.
+    #[must_use]
+    pub fn wanted_peers(&self, now: Timestamp) -> Option<usize> {
+        let wanted = self.wanted.as_ref()?;
+        Some(wanted.peers.iter().filter(|peer| peer.expires > now).count())
+    }
+}

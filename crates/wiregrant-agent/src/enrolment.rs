@@ -1,0 +1,187 @@
+//! The node's enrolment: what it learnt when it joined and is told nothing else about until it joins anew.
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use transparency_log::Verifier;
+use wiregrant_core::api::{Join, Joined};
+use wiregrant_core::invitation::Invitation;
+use wiregrant_core::note::Origin;
+use wiregrant_core::{FactError, NodeId, OperatorId, Timestamp};
+
+/// Kept as `node.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrolment {
+    /// Its id.
+    pub node: NodeId,
+    /// Whose it is.
+    pub operator: OperatorId,
+    /// The record log's origin, which every report names.
+    pub log: Origin,
+    /// The record log's key, pinned.
+    pub log_vkey: String,
+    /// The reports log's key, pinned: acknowledgements are proofs under it.
+    pub reports_vkey: String,
+    /// Where the control plane answers; each is tried.
+    pub urls: Vec<String>,
+    /// When it joined; the first report begins here.
+    pub joined_at: Timestamp,
+    /// Where clients reach the node, as it told the control plane.
+    pub endpoint: String,
+    /// The name of the WireGuard interface.
+    pub interface: String,
+    /// `auto`, `kernel` or `wireguard-go`.
+    pub backend: String,
+    /// The interface's own addresses with their pools' prefixes.
+    pub addresses: Vec<IpNet>,
+    /// The UDP port it listens on.
+    pub listen_port: u16,
+}
+
+/// What the person who joins decides.
+#[derive(Debug, Clone)]
+pub struct Choices {
+    /// The name of the WireGuard interface.
+    pub interface: String,
+    /// `auto`, `kernel` or `wireguard-go`.
+    pub backend: String,
+}
+
+impl Enrolment {
+    /// What follows from an invitation and the answer to it.
+    ///
+    /// # Errors
+    /// When the answer is for another log than the invitation's, or lacks an address.
+    pub fn new(
+        invitation: &Invitation,
+        join: &Join,
+        joined: Joined,
+        choices: Choices,
+        joined_at: Timestamp,
+    ) -> Result<Self, FactError> {
+        if joined.log_vkey != invitation.vkey {
+            return Err(FactError::mismatch("log_vkey", &invitation.vkey, &joined.log_vkey));
+        }
+        let record = verifier("log_vkey", &joined.log_vkey)?;
+        if record.name() != joined.log.as_str() {
+            return Err(FactError::mismatch("log", record.name(), &joined.log));
+        }
+        // The same key under the other log's name: whoever answers cannot bring a key of their own.
+        let reports = verifier("reports_vkey", &joined.reports_vkey)?;
+        if reports.public_key() != record.public_key() {
+            return Err(FactError::mismatch("reports_vkey", "the record log's key", &joined.reports_vkey));
+        }
+        if joined.addresses.is_empty() {
+            return Err(FactError::mismatch("addresses", "at least one", "none"));
+        }
+        Ok(Self {
+            node: joined.node,
+            operator: joined.operator,
+            log: joined.log,
+            log_vkey: joined.log_vkey,
+            reports_vkey: joined.reports_vkey,
+            urls: invitation.urls.clone(),
+            joined_at,
+            endpoint: join.endpoint.clone(),
+            interface: choices.interface,
+            backend: choices.backend,
+            addresses: joined.addresses,
+            listen_port: joined.listen_port,
+        })
+    }
+
+    /// The reports log's key.
+    ///
+    /// # Errors
+    /// When the file was edited into something else.
+    pub fn reports_log(&self) -> Result<Verifier, FactError> {
+        verifier("reports_vkey", &self.reports_vkey)
+    }
+
+    /// Whether a peer may have this address: within a pool, and not the node's own.
+    #[must_use]
+    pub fn may_hand_out(&self, ip: &IpNet) -> bool {
+        self.addresses.iter().any(|own| own.contains(ip) && !ip.contains(&own.addr()))
+    }
+}
+
+fn verifier(field: &'static str, vkey: &str) -> Result<Verifier, FactError> {
+    vkey.parse().map_err(|_| FactError::value(field, vkey, "a log's key: `<name>+<key id>+<base64>`"))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use transparency_log::SigningKey;
+    use wiregrant_core::usage_report::Backend;
+
+    /// The key of the control plane that tests speak of, under a log's name.
+    pub fn log_key(name: &str) -> SigningKey {
+        SigningKey::new(name, [3; 32]).unwrap()
+    }
+
+    pub fn joined() -> Joined {
+        Joined {
+            node: "node-1".parse().unwrap(),
+            operator: "nordlicht".parse().unwrap(),
+            log: "grants.example/record".parse().unwrap(),
+            log_vkey: log_key("grants.example/record").verifier().to_string(),
+            reports_vkey: log_key("grants.example/reports").verifier().to_string(),
+            addresses: vec!["10.8.0.1/24".parse().unwrap(), "fd08::1/64".parse().unwrap()],
+            listen_port: 51820,
+        }
+    }
+
+    pub fn enrolled(joined: Joined) -> Result<Enrolment, FactError> {
+        let joined_at = Timestamp::from_unix_seconds(1_000).unwrap();
+        let invitation = Invitation {
+            urls: vec!["http://127.0.0.1:1".into()],
+            vkey: log_key("grants.example/record").verifier().to_string(),
+            pin: None,
+            secret: "s".into(),
+            expires: joined_at,
+        };
+        let join = Join {
+            secret: "s".into(),
+            identity_public_key: String::new(),
+            wireguard_public_key: [1; 32].into(),
+            endpoint: "192.0.2.1:51820".into(),
+            agent: "0.1.0".into(),
+            backend: Backend::WireGuardGo,
+            signature: String::new(),
+        };
+        let choices = Choices { interface: "wg-grant0".into(), backend: "auto".into() };
+        Enrolment::new(&invitation, &join, joined, choices, joined_at)
+    }
+
+    #[test]
+    fn an_answer_under_another_key_than_the_invitations_is_refused() {
+        assert!(enrolled(joined()).is_ok());
+        let stranger = SigningKey::new("grants.example/reports", [4; 32]).unwrap().verifier().to_string();
+        let refusal = |change: &dyn Fn(&mut Joined)| {
+            let mut changed = joined();
+            change(&mut changed);
+            enrolled(changed).unwrap_err().to_string()
+        };
+        assert!(refusal(&|j| j.log_vkey = stranger.clone()).starts_with("log_vkey"));
+        assert!(refusal(&|j| j.reports_vkey = stranger.clone()).starts_with("reports_vkey"));
+        assert!(refusal(&|j| j.log = "other.example/record".parse().unwrap()).starts_with("log:"));
+        assert!(refusal(&|j| j.addresses.clear()).starts_with("addresses"));
+    }
+
+    #[test]
+    fn only_addresses_of_the_nodes_own_pools_are_handed_out() {
+        let enrolment = enrolled(joined()).unwrap();
+        for (ip, may) in [
+            ("10.8.0.7/32", true),
+            ("fd08::7/128", true),
+            ("10.8.0.1/32", false),
+            ("10.9.0.7/32", false),
+            ("0.0.0.0/0", false),
+            ("::/0", false),
+            ("10.8.0.0/24", false),
+        ] {
+            assert_eq!(enrolment.may_hand_out(&ip.parse().unwrap()), may, "{ip}");
+        }
+    }
+}

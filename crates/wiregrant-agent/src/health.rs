@@ -1,0 +1,49 @@
+//! The running agent's health: what `status` cannot read from the journal, kept as `health.json`.
+
+use serde::{Deserialize, Serialize};
+use wiregrant_core::Timestamp;
+
+use crate::clock::{ClockState, Moment};
+use crate::keeper::Keeper;
+use crate::state_dir::StateDir;
+
+const FILE: &str = "health.json";
+
+/// How the agent is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// What is known about the clock. Reports wait while it is not good.
+    pub clock: ClockState,
+    /// Whether the control plane takes no reports until a person decides.
+    pub frozen: bool,
+    /// When the control plane last answered.
+    pub last_contact: Option<Timestamp>,
+}
+
+impl Health {
+    /// The keeper's health.
+    #[must_use]
+    pub fn of(keeper: &Keeper, now: Moment) -> Self {
+        Self { clock: keeper.clock.judge(now), frozen: keeper.frozen, last_contact: keeper.last_contact }
+    }
+
+    /// What the agent wrote last; `None` where none has run.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read(dir: &StateDir) -> anyhow::Result<Option<Self>> {
+        dir.read_json(FILE)
+    }
+
+    /// Writes it, if it differs from what is there.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn write(&self, dir: &StateDir) -> anyhow::Result<()> {
+        if Self::read(dir).ok().flatten().as_ref() == Some(self) {
+            return Ok(());
+        }
+        dir.write_json(FILE, self)
+    }
+}

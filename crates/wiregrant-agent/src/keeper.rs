@@ -1,0 +1,262 @@
+//! The keeper: the one owner of interface, counters and ledger. Whoever reads, adds, removes or signs does it through it.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use wiregrant_core::api::Membership;
+use wiregrant_core::counter::Reading;
+use wiregrant_core::epoch::EpochLabel;
+use wiregrant_core::peer::DesiredPeer;
+use wiregrant_core::usage_report::{Backend, Class};
+use wiregrant_core::{Timestamp, WireGuardPublicKey};
+
+use crate::clock::{Agreement, ClockState, Moment};
+use crate::control_plane::NodeIdentity;
+use crate::enrolment::Enrolment;
+use crate::ledger::{Ledger, Record};
+use crate::meter::Sample;
+use crate::state_dir::StateDir;
+use crate::wireguard::{Ensured, Interface, InterfaceSettings, LivePeer};
+
+/// The inner packet size of the node's interface, in bytes: WireGuard over IPv6 in an Ethernet frame.
+pub const MTU: u16 = 1420;
+/// How late after an epoch's boundary a reading still belongs to the epoch that ended, in seconds: what a busy machine
+/// needs to wake up. Beyond it, the reading belongs to its own epoch.
+const BOUNDARY_GRACE_SECONDS: u64 = 2;
+
+/// What the control plane wants, as last heard; kept as `desired.json` for a start without it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    /// Rises with each change.
+    pub revision: u64,
+    /// All peers.
+    pub peers: Vec<DesiredPeer>,
+    /// The grant the node is in.
+    pub membership: Option<Membership>,
+}
+
+/// See the module.
+pub struct Keeper {
+    pub(crate) dir: StateDir,
+    pub(crate) enrolment: Enrolment,
+    pub(crate) identity: NodeIdentity,
+    pub(crate) ledger: Ledger,
+    pub(crate) interface: Box<dyn Interface>,
+    pub(crate) clock: Agreement,
+    /// `None` until the control plane was heard once.
+    pub(crate) wanted: Option<Wanted>,
+    pub(crate) frozen: bool,
+    /// Whether the control plane's head was compared since the start, or since it refused a report.
+    pub(crate) in_step: bool,
+    pub(crate) last_contact: Option<Timestamp>,
+    settings: InterfaceSettings,
+    /// The last sample of this run that had a time, changed or not.
+    last_sample: Option<Timestamp>,
+    /// The longest two samples lie apart while the agent runs, in seconds.
+    max_gap_seconds: u64,
+}
+
+impl Keeper {
+    /// Takes the node up where it was left: state from the journal, interface made or taken over.
+    ///
+    /// # Errors
+    /// When the journal is damaged or the interface cannot be had.
+    pub fn start(
+        dir: StateDir,
+        enrolment: Enrolment,
+        interface: Box<dyn Interface>,
+        boot_id: &str,
+        sample_seconds: u64,
+    ) -> anyhow::Result<Self> {
+        let identity = NodeIdentity {
+            log: enrolment.log.clone(),
+            node: enrolment.node.clone(),
+            key: dir.identity_key(enrolment.node.as_str())?,
+        };
+        let settings = InterfaceSettings {
+            private_key: dir.wireguard_key()?,
+            listen_port: enrolment.listen_port,
+            addresses: enrolment.addresses.clone(),
+            mtu: MTU,
+        };
+        let wanted = dir.read_json("desired.json")?;
+        let mut ledger = Ledger::open(&dir.journal())?;
+        if ledger.state().boot_id.as_deref() != Some(boot_id) {
+            ledger.commit(vec![Record::Booted { boot_id: boot_id.to_owned() }])?;
+        }
+        let mut keeper = Self {
+            dir,
+            enrolment,
+            identity,
+            ledger,
+            interface,
+            clock: Agreement::default(),
+            wanted,
+            frozen: false,
+            in_step: false,
+            last_contact: None,
+            settings,
+            last_sample: None,
+            max_gap_seconds: sample_seconds.saturating_mul(3).saturating_add(BOUNDARY_GRACE_SECONDS),
+        };
+        keeper.ensure_interface()?;
+        Ok(keeper)
+    }
+
+    fn ensure_interface(&mut self) -> anyhow::Result<()> {
+        let ensured = self.interface.ensure_interface(&self.settings)?;
+        let (interface, backend) = (&self.enrolment.interface, self.interface.kind());
+        match ensured {
+            Ensured::Created => tracing::info!(%interface, %backend, "made the interface"),
+            Ensured::Adopted => tracing::info!(%interface, %backend, "took over the interface as it runs"),
+        }
+        Ok(())
+    }
+
+    /// What moves the packets.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.interface.kind()
+    }
+
+    /// Whether the clock's time may become an epoch or an end. Before the control plane was heard, a clock that is not
+    /// behind what was journaled is believed: an outage must not stop epochs.
+    pub(crate) fn trusted(&self, now: Moment) -> Option<Timestamp> {
+        let believed = match self.clock.judge(now) {
+            ClockState::Good => true,
+            ClockState::Off => false,
+            ClockState::Unknown => {
+                self.ledger.state().meter.sampled_until().is_none_or(|last| last <= now.wall)
+            }
+        };
+        believed.then_some(now.wall)
+    }
+
+    /// Reads the live peers; an interface that is gone is made again.
+    pub(crate) fn live(&mut self) -> anyhow::Result<Vec<LivePeer>> {
+        match self.interface.peers() {
+            Ok(peers) => Ok(peers),
+            Err(error) => {
+                tracing::warn!(%error, "the interface cannot be read; making sure that it is there");
+                self.ensure_interface()?;
+                Ok(self.interface.peers()?)
+            }
+        }
+    }
+
+    /// Reads all counters, counts what moved and makes it durable; cuts what an epoch's end makes due. Gives the peers that
+    /// were seen.
+    ///
+    /// # Errors
+    /// When the interface cannot be read or the journal not be written. Nothing is lost then: the counters stand in
+    /// WireGuard and are read again.
+    pub fn sample(&mut self, now: Moment) -> anyhow::Result<Vec<LivePeer>> {
+        let live = self.live()?;
+        let readings: Vec<_> = live.iter().map(|peer| (peer.public_key, peer.reading)).collect();
+        let records = self.counted(&readings, self.trusted(now));
+        self.ledger.commit(records).context("nothing is counted until the journal can be written")?;
+        if let Some(time) = self.trusted(now) {
+            self.last_sample = Some(time);
+        }
+        Ok(live)
+    }
+
+    /// The records that a reading at `time` makes.
+    fn counted(&self, readings: &[(WireGuardPublicKey, Reading)], time: Option<Timestamp>) -> Vec<Record> {
+        let meter = &self.ledger.state().meter;
+        let classes = self.classes();
+        let peers = meter
+            .changed(readings.iter().copied(), |peer| classes.get(peer).copied().unwrap_or(Class::Invited));
+        let known_until = self.last_sample.max(meter.sampled_until());
+        let mut records = Vec::new();
+        let Some(time) = time else {
+            // Bytes from here on wait for a time; what had one is cut off from them.
+            if let (true, Some(end)) = (meter.labelled(), known_until) {
+                records.push(Record::Cut { end });
+            }
+            if !peers.is_empty() {
+                records.push(Record::Sample(Sample { time: None, epoch: meter.epoch().cloned(), peers }));
+            }
+            return records;
+        };
+        let epoch = self.epoch_at(time);
+        if epoch.as_ref() == meter.epoch() {
+            if !peers.is_empty() || meter.sampled_until().is_none() {
+                records.push(Record::Sample(Sample { time: Some(time), epoch, peers }));
+            }
+            return records;
+        }
+        if let Some(boundary) = self.boundary_just_passed(epoch.as_ref(), time) {
+            let ended = meter.epoch().cloned();
+            records.push(Record::Sample(Sample { time: Some(boundary), epoch: ended, peers }));
+            records.push(Record::Cut { end: boundary });
+            records.push(Record::Sample(Sample { time: Some(time), epoch, peers: Vec::new() }));
+            return records;
+        }
+        if let (true, Some(end)) = (meter.labelled(), known_until) {
+            records.push(Record::Cut { end });
+        }
+        records.push(Record::Sample(Sample { time: Some(time), epoch, peers }));
+        records
+    }
+
+    /// The epoch of a reading at `time`. It never goes back behind one that was signed.
+    fn epoch_at(&self, time: Timestamp) -> Option<EpochLabel> {
+        let epoch = self.membership().and_then(|membership| membership.label_at(time));
+        let last = self.ledger.state().chain.last().ok().flatten();
+        let signed = last.and_then(|last| last.into_content().epoch);
+        match (epoch, signed) {
+            (Some(epoch), Some(signed)) if epoch.grant == signed.grant && epoch.number < signed.number => {
+                Some(signed)
+            }
+            (epoch, _) => epoch,
+        }
+    }
+
+    /// The boundary between the meter's epoch and `next`, if the agent was sampling up to it and it has only just passed.
+    fn boundary_just_passed(&self, next: Option<&EpochLabel>, time: Timestamp) -> Option<Timestamp> {
+        let schedule = &self.membership()?.schedule;
+        let boundary = match (self.ledger.state().meter.epoch(), next) {
+            (Some(ended), _) => schedule.bounds(ended.number)?.1,
+            (None, Some(begun)) => schedule.bounds(begun.number)?.0,
+            (None, None) => return None,
+        };
+        let sampled = self.last_sample?;
+        let sampling = sampled <= boundary && boundary.seconds_since(sampled) <= self.max_gap_seconds;
+        let just_passed = boundary <= time && time.seconds_since(boundary) <= BOUNDARY_GRACE_SECONDS;
+        (sampling && just_passed).then_some(boundary)
+    }
+
+    /// Takes a sample and cuts a report off, whether or not anything moved. Without a trusted clock nothing is cut.
+    ///
+    /// # Errors
+    /// As [`Self::sample`].
+    pub fn cut(&mut self, now: Moment) -> anyhow::Result<()> {
+        self.sample(now)?;
+        if let Some(end) = self.trusted(now) {
+            self.ledger.commit(vec![Record::Cut { end }])?;
+        }
+        Ok(())
+    }
+
+    /// The next epoch boundary of the node's grant after `time`.
+    #[must_use]
+    pub fn next_boundary(&self, time: Timestamp) -> Option<Timestamp> {
+        let schedule = &self.membership()?.schedule;
+        match schedule.epoch_at(time) {
+            Some(number) => schedule.bounds(number).map(|(_, end)| end),
+            None => Some(schedule.start).filter(|start| *start > time),
+        }
+    }
+
+    fn membership(&self) -> Option<&Membership> {
+        self.wanted.as_ref()?.membership.as_ref()
+    }
+
+    fn classes(&self) -> BTreeMap<WireGuardPublicKey, Class> {
+        let peers = self.wanted.iter().flat_map(|wanted| &wanted.peers);
+        peers.map(|peer| (peer.public_key, peer.class)).collect()
+    }
+}

@@ -1,0 +1,225 @@
+//! The ledger: the node's state, made of journal records and of nothing else.
+//!
+//! Whatever changes is first appended to the journal and then applied, by the one function that also replays the file. So
+//! a state that was in memory is a state that comes back, and what could not be written did not happen: the counters of
+//! live peers stand in WireGuard and are read again.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use wiregrant_core::counter::Reading;
+use wiregrant_core::epoch::EpochLabel;
+use wiregrant_core::usage_report::UsageTable;
+use wiregrant_core::{Timestamp, WireGuardPublicKey};
+
+use crate::chain::{Acknowledged, Chain, Cut};
+use crate::journal::{self, Contents, Journal, JournalError};
+use crate::meter::{Meter, Sample, as_lines};
+
+/// Above this size the journal is replaced by a snapshot.
+pub const COMPACT_ABOVE_BYTES: u64 = 1 << 20;
+
+/// Everything the node must not forget.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// The boot of the machine in which the last sample was taken.
+    pub boot_id: Option<String>,
+    /// What was counted.
+    pub meter: Meter,
+    /// Peers whose removal was begun and is not confirmed.
+    pub removing: BTreeSet<WireGuardPublicKey>,
+    /// What was reported.
+    pub chain: Chain,
+}
+
+/// A change of the state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Record {
+    /// Everything before is this.
+    Snapshot(Box<State>),
+    /// The machine has started anew.
+    Booted {
+        /// Its new boot id.
+        boot_id: String,
+    },
+    /// Counters were read.
+    Sample(Sample),
+    /// A peer that is not there is about to be added.
+    Added {
+        /// Who.
+        peer: WireGuardPublicKey,
+    },
+    /// Peers are about to be removed; their last reading stands before.
+    Removing {
+        /// Who.
+        peers: Vec<WireGuardPublicKey>,
+    },
+    /// The interface confirmed that they are gone.
+    Removed {
+        /// Who.
+        peers: Vec<WireGuardPublicKey>,
+    },
+    /// A report is due.
+    Cut {
+        /// When its stretch ends.
+        end: Timestamp,
+    },
+    /// The first cut is void: it ends in the future, by a clock that was wrong.
+    Discarded,
+    /// The first cut was signed.
+    Signed {
+        /// The note, which is sent as it stands here.
+        note: String,
+    },
+    /// The control plane has proved that it logged the report.
+    Acknowledged(Acknowledged),
+    /// The control plane's head was taken over.
+    Adopted {
+        /// The node's own note.
+        note: String,
+        /// Its number.
+        sequence: u64,
+        /// Its totals.
+        #[serde(with = "as_lines")]
+        usage: UsageTable,
+        /// Its epoch.
+        epoch: Option<EpochLabel>,
+        /// Its end.
+        end: Timestamp,
+        /// The counters to count on from.
+        live: Vec<(WireGuardPublicKey, Reading)>,
+    },
+}
+
+impl State {
+    /// Applies a change.
+    pub fn apply(&mut self, record: Record) {
+        match record {
+            Record::Snapshot(state) => *self = *state,
+            Record::Booted { boot_id } => {
+                self.meter.booted();
+                self.removing.clear();
+                self.boot_id = Some(boot_id);
+            }
+            Record::Sample(sample) => self.meter.fold(&sample),
+            Record::Added { peer } => self.meter.added(peer),
+            Record::Removing { peers } => self.removing.extend(peers),
+            Record::Removed { peers } => {
+                self.meter.removed(&peers);
+                peers.iter().for_each(|peer| {
+                    self.removing.remove(peer);
+                });
+            }
+            Record::Cut { end } => {
+                self.chain.push(Cut {
+                    epoch: self.meter.epoch().cloned(),
+                    end,
+                    peers: self.meter.peers_bucket(),
+                    usage: self.meter.totals().clone(),
+                });
+                self.meter.cut();
+            }
+            Record::Discarded => self.chain.pop(),
+            Record::Signed { note } => {
+                self.chain.pop();
+                self.chain.signed(note);
+            }
+            Record::Acknowledged(acknowledged) => self.chain.acknowledged(acknowledged),
+            Record::Adopted { note, sequence, usage, epoch, end, live } => {
+                self.meter.adopt(usage, epoch, end, &live);
+                self.chain.adopt(note, sequence);
+            }
+        }
+    }
+}
+
+/// The records of one append: all of them count, or none.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Commit {
+    records: Vec<Record>,
+}
+
+/// The state with its journal.
+#[derive(Debug)]
+pub struct Ledger {
+    journal: Journal,
+    state: State,
+    /// The journal's size after the last compaction.
+    compacted_bytes: u64,
+}
+
+impl Ledger {
+    /// Opens the journal and replays it.
+    ///
+    /// # Errors
+    /// As [`Journal::open`], or a record of another version.
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        let (journal, contents) = Journal::open(path)?;
+        Ok(Self { state: replayed(path, &contents)?, journal, compacted_bytes: 0 })
+    }
+
+    /// The state now.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The journal's size.
+    #[must_use]
+    pub fn journal_bytes(&self) -> u64 {
+        self.journal.bytes()
+    }
+
+    /// Makes the changes durable, then makes them. When the first fails none is made.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn commit(&mut self, records: Vec<Record>) -> Result<(), JournalError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let commit = Commit { records };
+        self.journal.append(&encoded(&commit))?;
+        commit.records.into_iter().for_each(|record| self.state.apply(record));
+        let bytes = self.journal.bytes();
+        if bytes > COMPACT_ABOVE_BYTES && bytes / 2 > self.compacted_bytes {
+            let snapshot = Commit { records: vec![Record::Snapshot(Box::new(self.state.clone()))] };
+            // The journal still says everything when this fails, for instance on a full disk.
+            match self.journal.compact(&encoded(&snapshot)) {
+                Ok(()) => self.compacted_bytes = self.journal.bytes(),
+                Err(error) => tracing::warn!(%error, "the journal could not be compacted and stays as it is"),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The state that a journal tells, without touching the file; and its size in bytes.
+///
+/// # Errors
+/// As [`journal::load`], or a record of another version.
+pub fn load(path: &Path) -> Result<(State, usize), JournalError> {
+    let contents = journal::load(path)?;
+    Ok((replayed(path, &contents)?, contents.end))
+}
+
+fn encoded(commit: &Commit) -> Vec<u8> {
+    serde_json::to_vec(commit).expect("numbers, texts and lists serialise")
+}
+
+fn replayed(path: &Path, contents: &Contents) -> Result<State, JournalError> {
+    let mut state = State::default();
+    for (offset, payload) in &contents.records {
+        let commit: Commit = serde_json::from_slice(payload).map_err(|source| JournalError::Unknown {
+            path: path.display().to_string(),
+            offset: *offset,
+            source,
+        })?;
+        commit.records.into_iter().for_each(|record| state.apply(record));
+    }
+    Ok(state)
+}

@@ -1,0 +1,314 @@
+//! The meter: folds readings of live peers into what the node has served. Pure: readings come in, totals stand here.
+//!
+//! It never counts a byte that was not moved (law 1): a peer that is new to the meter and was not added by this agent
+//! sets a mark and counts from there, a counter that fell is taken for reset, and absence from a reading says nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use wiregrant_core::api::{UsageLine, usage_lines};
+use wiregrant_core::counter::Reading;
+use wiregrant_core::epoch::EpochLabel;
+use wiregrant_core::usage_report::{Class, PeersBucket, Service, Usage, UsageTable};
+use wiregrant_core::{Bytes, Timestamp, WireGuardPublicKey};
+
+/// One peer's counters at the instant of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SampledPeer {
+    /// The peer.
+    pub peer: WireGuardPublicKey,
+    /// Who chose this node for it, as far as the node knows.
+    pub class: Class,
+    /// Its raw counters.
+    pub reading: Reading,
+}
+
+/// A reading of the interface, as far as it differs from the last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// When, if the clock could be trusted. Without it the bytes count, and take their epoch from the next sample with one.
+    pub time: Option<Timestamp>,
+    /// The epoch its bytes belong to; without a `time` it stays what it was.
+    pub epoch: Option<EpochLabel>,
+    /// The peers whose counters differ.
+    pub peers: Vec<SampledPeer>,
+}
+
+/// What the node has counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Meter {
+    /// The last raw counters of each known peer.
+    last: BTreeMap<WireGuardPublicKey, Reading>,
+    /// Since enrolment.
+    #[serde(with = "as_lines")]
+    totals: UsageTable,
+    /// The epoch that bytes counted now belong to.
+    epoch: Option<EpochLabel>,
+    /// What each assigned peer moved in that epoch, in bytes, removed peers included. Forgotten with the epoch.
+    moved_in_epoch: BTreeMap<WireGuardPublicKey, u64>,
+    /// The last sample that had a time.
+    sampled_until: Option<Timestamp>,
+    /// Whether a sample with a time was taken since the last cut.
+    labelled: bool,
+}
+
+impl Meter {
+    /// The peers among `live` whose counters differ from the last ones, with their class.
+    #[must_use]
+    pub fn changed(
+        &self,
+        live: impl IntoIterator<Item = (WireGuardPublicKey, Reading)>,
+        class_of: impl Fn(&WireGuardPublicKey) -> Class,
+    ) -> Vec<SampledPeer> {
+        live.into_iter()
+            .filter(|(peer, reading)| self.last.get(peer) != Some(reading))
+            .map(|(peer, reading)| SampledPeer { peer, class: class_of(&peer), reading })
+            .collect()
+    }
+
+    /// Counts a sample.
+    pub fn fold(&mut self, sample: &Sample) {
+        if let Some(time) = sample.time {
+            if self.epoch != sample.epoch {
+                self.moved_in_epoch.clear();
+                self.epoch.clone_from(&sample.epoch);
+            }
+            self.sampled_until = self.sampled_until.max(Some(time));
+            self.labelled = true;
+        }
+        for SampledPeer { peer, class, reading } in &sample.peers {
+            // A peer this agent did not add may have been counted before, by a state that was lost since.
+            if let Some(last) = self.last.insert(*peer, *reading) {
+                self.count(*peer, *class, reading.moved_since(last));
+            }
+        }
+    }
+
+    fn count(&mut self, peer: WireGuardPublicKey, class: Class, moved: Reading) {
+        let usage = self.totals.entry((Service::WireGuard, class)).or_default();
+        usage.received = raised(usage.received, moved.received);
+        usage.sent = raised(usage.sent, moved.sent);
+        // Equal without a cap per peer, which no term sets today.
+        usage.creditable = raised(usage.received, usage.sent.get());
+        if class == Class::Assigned {
+            let bytes = self.moved_in_epoch.entry(peer).or_default();
+            *bytes = bytes.saturating_add(moved.received).saturating_add(moved.sent);
+        }
+    }
+
+    /// This agent is about to add a peer that is not there: it will count from zero. A peer that is known keeps its mark.
+    pub fn added(&mut self, peer: WireGuardPublicKey) {
+        self.last.entry(peer).or_default();
+    }
+
+    /// The interface confirmed this agent's own removals: whoever comes under these keys counts from zero.
+    pub fn removed(&mut self, peers: &[WireGuardPublicKey]) {
+        for peer in peers {
+            self.last.remove(peer);
+        }
+    }
+
+    /// The machine has started anew since the last sample: every counter it has began at zero.
+    pub fn booted(&mut self) {
+        self.last.values_mut().for_each(|reading| *reading = Reading::default());
+    }
+
+    /// Takes the totals that the node had signed before its state was lost, and counts on from `live`.
+    pub fn adopt(
+        &mut self,
+        totals: UsageTable,
+        epoch: Option<EpochLabel>,
+        end: Timestamp,
+        live: &[(WireGuardPublicKey, Reading)],
+    ) {
+        *self = Self {
+            last: live.iter().copied().collect(),
+            totals,
+            epoch,
+            moved_in_epoch: BTreeMap::new(),
+            sampled_until: Some(end),
+            labelled: false,
+        };
+    }
+
+    /// A report's content was cut off here.
+    pub fn cut(&mut self) {
+        self.labelled = false;
+    }
+
+    /// Whether a peer has a mark to count from.
+    #[must_use]
+    pub fn knows(&self, peer: &WireGuardPublicKey) -> bool {
+        self.last.contains_key(peer)
+    }
+
+    /// Totals since enrolment.
+    #[must_use]
+    pub fn totals(&self) -> &UsageTable {
+        &self.totals
+    }
+
+    /// The epoch that bytes counted now belong to.
+    #[must_use]
+    pub fn epoch(&self) -> Option<&EpochLabel> {
+        self.epoch.as_ref()
+    }
+
+    /// The last sample that had a time.
+    #[must_use]
+    pub fn sampled_until(&self) -> Option<Timestamp> {
+        self.sampled_until
+    }
+
+    /// Whether there is a sample with a time that no cut holds yet.
+    #[must_use]
+    pub fn labelled(&self) -> bool {
+        self.labelled
+    }
+
+    /// How many people stand behind the epoch so far.
+    #[must_use]
+    pub fn peers_bucket(&self) -> PeersBucket {
+        PeersBucket::of(self.moved_in_epoch.values().copied())
+    }
+
+    /// The keys that have a mark.
+    #[must_use]
+    pub fn known(&self) -> BTreeSet<WireGuardPublicKey> {
+        self.last.keys().copied().collect()
+    }
+}
+
+/// `total + bytes`, held at the most a note can say: above 9 exabytes the count says too little.
+fn raised(total: Bytes, bytes: u64) -> Bytes {
+    Bytes::new(bytes).and_then(|bytes| total.plus(bytes)).unwrap_or(Bytes::MAX)
+}
+
+/// A usage table as the lines of the API.
+pub(crate) mod as_lines {
+    use serde::{Deserializer, Serializer};
+
+    use super::{Deserialize, Serialize, Usage, UsageLine, UsageTable, usage_lines};
+
+    pub fn serialize<S: Serializer>(table: &UsageTable, serializer: S) -> Result<S::Ok, S::Error> {
+        usage_lines(table).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UsageTable, D::Error> {
+        let lines = Vec::<UsageLine>::deserialize(deserializer)?;
+        let usage = |UsageLine { service, class, received, sent, creditable }| {
+            ((service, class), Usage { received, sent, creditable })
+        };
+        Ok(lines.into_iter().map(usage).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: u8) -> WireGuardPublicKey {
+        [n; 32].into()
+    }
+
+    fn sample(time: Option<i64>, epoch: Option<u64>, peers: &[(u8, u64)]) -> Sample {
+        Sample {
+            time: time.map(|seconds| Timestamp::from_unix_seconds(seconds).unwrap()),
+            epoch: epoch.map(|number| EpochLabel { grant: "g".parse().unwrap(), number }),
+            peers: peers
+                .iter()
+                .map(|(n, bytes)| SampledPeer {
+                    peer: key(*n),
+                    class: Class::Assigned,
+                    reading: Reading { received: *bytes, sent: 0 },
+                })
+                .collect(),
+        }
+    }
+
+    fn received(meter: &Meter) -> u64 {
+        meter.totals().values().map(|usage| usage.received.get()).sum()
+    }
+
+    #[test]
+    fn a_peer_this_agent_added_counts_from_zero_and_any_other_from_its_first_reading() {
+        let mut meter = Meter::default();
+        meter.added(key(1));
+        meter.fold(&sample(Some(10), Some(1), &[(1, 100), (2, 5000)]));
+        assert_eq!(received(&meter), 100);
+        meter.fold(&sample(Some(20), Some(1), &[(1, 150), (2, 5001)]));
+        assert_eq!(received(&meter), 151);
+    }
+
+    #[test]
+    fn a_peer_that_is_missing_from_one_reading_goes_on_where_it_was() {
+        let mut meter = Meter::default();
+        meter.added(key(1));
+        meter.fold(&sample(Some(10), None, &[(1, 100)]));
+        meter.fold(&sample(Some(20), None, &[]));
+        meter.fold(&sample(Some(30), None, &[(1, 120)]));
+        assert_eq!(received(&meter), 120);
+    }
+
+    #[test]
+    fn adding_a_known_peer_again_is_no_reset_but_a_confirmed_removal_is() {
+        let mut meter = Meter::default();
+        meter.added(key(1));
+        meter.fold(&sample(Some(10), None, &[(1, 100)]));
+        meter.added(key(1));
+        meter.fold(&sample(Some(20), None, &[(1, 110)]));
+        assert_eq!(received(&meter), 110);
+        meter.removed(&[key(1)]);
+        meter.added(key(1));
+        meter.fold(&sample(Some(30), None, &[(1, 200)]));
+        assert_eq!(received(&meter), 310);
+    }
+
+    #[test]
+    fn after_a_boot_every_counter_began_at_zero() {
+        let mut meter = Meter::default();
+        meter.added(key(1));
+        meter.fold(&sample(Some(10), None, &[(1, 100)]));
+        meter.booted();
+        meter.fold(&sample(Some(20), None, &[(1, 300)]));
+        assert_eq!(received(&meter), 400);
+    }
+
+    #[test]
+    fn an_epoch_forgets_who_moved_what_in_the_one_before() {
+        let mut meter = Meter::default();
+        (1..=6).for_each(|n| meter.added(key(n)));
+        let all: Vec<_> = (1..=6).map(|n| (n, 2_000_000)).collect();
+        meter.fold(&sample(Some(10), Some(1), &all));
+        assert_eq!(meter.peers_bucket(), PeersBucket::FiveToNine);
+        meter.fold(&sample(Some(20), Some(2), &[]));
+        assert_eq!(meter.peers_bucket(), PeersBucket::Zero);
+        assert!(meter.moved_in_epoch.is_empty());
+    }
+
+    #[test]
+    fn without_a_time_bytes_count_and_the_epoch_stays() {
+        let mut meter = Meter::default();
+        meter.added(key(1));
+        meter.fold(&sample(Some(10), Some(1), &[]));
+        meter.cut();
+        meter.fold(&sample(None, None, &[(1, 7)]));
+        assert_eq!((received(&meter), meter.epoch().unwrap().number, meter.labelled()), (7, 1, false));
+    }
+
+    #[test]
+    fn invited_and_assigned_bytes_are_told_apart_and_all_are_creditable() {
+        let mut meter = Meter::default();
+        meter.added(key(1));
+        let mut invited = sample(Some(10), None, &[(1, 40)]);
+        invited.peers[0].class = Class::Invited;
+        meter.fold(&invited);
+        meter.fold(&sample(Some(20), None, &[(1, 50)]));
+        let lines: Vec<_> =
+            meter.totals().iter().map(|((_, class), u)| (*class, u.creditable.get())).collect();
+        assert_eq!(lines, [(Class::Assigned, 10), (Class::Invited, 40)]);
+        let json = serde_json::to_string(&meter).unwrap();
+        assert_eq!(serde_json::from_str::<Meter>(&json).unwrap(), meter);
+    }
+}

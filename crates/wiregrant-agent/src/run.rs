@@ -1,0 +1,206 @@
+//! `wiregrant-agent run`: samples, converges and delivers until it is told to stop, and leaves the tunnel up.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use wiregrant_core::Timestamp;
+use wiregrant_core::note::Salt;
+
+use crate::backoff::{Backoff, CAP};
+use crate::clock::{self, Moment};
+use crate::control_plane::ControlPlane;
+use crate::health::Health;
+use crate::keeper::Keeper;
+use crate::sender::{Delivery, deliver, kept};
+use crate::state_dir::StateDir;
+use crate::wireguard;
+
+/// How long the control plane may hold an answer back while nothing changes, in seconds.
+const LONG_POLL_SECONDS: u64 = 30;
+/// The least between two questions for what is wanted, should the control plane not hold its answers back.
+const POLL_PAUSE: Duration = Duration::from_secs(1);
+
+/// What can be tuned.
+#[derive(Debug, Clone, Copy)]
+pub struct Tuning {
+    /// Seconds between two samples, at least 1.
+    pub sample_seconds: u64,
+    /// Seconds between two reports, at least 1.
+    pub report_seconds: u64,
+}
+
+/// What the three loops share.
+struct Agent {
+    keeper: Mutex<Keeper>,
+    control_plane: ControlPlane,
+    tuning: Tuning,
+    /// There may be something to deliver.
+    due: Notify,
+}
+
+/// Runs the agent on a state directory.
+///
+/// # Errors
+/// When the node has not joined, another agent runs, the journal is damaged, or the interface cannot be had.
+pub fn run(dir: StateDir, tuning: Tuning) -> anyhow::Result<()> {
+    let enrolment = dir.joined()?;
+    let _lock = dir.lock()?;
+    let interface = wireguard::open(enrolment.backend.parse()?, enrolment.interface.parse()?)?;
+    let boot_id = boot_id()?;
+    tracing::info!(node = %enrolment.node, operator = %enrolment.operator, "starting");
+    let control_plane = ControlPlane::new(&enrolment.urls);
+    let keeper = Keeper::start(dir, enrolment, interface, &boot_id, tuning.sample_seconds)?;
+    let agent = Arc::new(Agent { keeper: Mutex::new(keeper), control_plane, tuning, due: Notify::new() });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(until_stopped(&agent));
+    // A request that is under way is not waited for: what it would bring is in the journal or asked for again.
+    runtime.shutdown_background();
+    result
+}
+
+async fn until_stopped(agent: &Arc<Agent>) -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        result = sampling(agent) => result?,
+        result = converging(agent) => result?,
+        result = delivering(agent) => result?,
+        _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
+        _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
+    }
+    let sampled = on(agent, |agent| kept(&agent.keeper).sample(clock::now()).map(drop)).await?;
+    sampled.context("the last sample; the counters stay in WireGuard")?;
+    tracing::info!("stopped; the interface and its peers stay up");
+    Ok(())
+}
+
+/// Runs blocking work off the async thread. The error is a panic of that work.
+async fn on<T: Send + 'static>(
+    agent: &Arc<Agent>,
+    work: impl FnOnce(&Agent) -> T + Send + 'static,
+) -> anyhow::Result<T> {
+    let agent = Arc::clone(agent);
+    Ok(spawn_blocking(move || work(&agent)).await?)
+}
+
+/// Samples and converges regularly and at each epoch's boundary, and cuts reports when they are due.
+async fn sampling(agent: &Arc<Agent>) -> anyhow::Result<()> {
+    let report_seconds = agent.tuning.report_seconds;
+    let offset = random_u64()? % report_seconds;
+    let mut next_report = clock::now().wall.plus_seconds(offset);
+    loop {
+        let now = clock::now();
+        // A clock that was set back must not silence the node until it is that late again.
+        next_report = next_report.min(now.wall.plus_seconds(report_seconds));
+        let due = next_report <= now.wall;
+        if due {
+            next_report = next_report.plus_seconds(report_seconds).max(now.wall.plus_seconds(1));
+        }
+        if let Err(error) = on(agent, move |agent| turn(agent, now, due)).await? {
+            tracing::error!("sampling: {error:#}");
+        }
+        agent.due.notify_one();
+        let boundary = kept(&agent.keeper).next_boundary(now.wall);
+        sleep(pause(clock::now(), agent.tuning.sample_seconds, [Some(next_report), boundary])).await;
+    }
+}
+
+/// One turn of sampling.
+fn turn(agent: &Agent, now: Moment, report_is_due: bool) -> anyhow::Result<()> {
+    let mut keeper = kept(&agent.keeper);
+    let result = if report_is_due { keeper.cut(now) } else { Ok(()) }.and_then(|()| keeper.converge(now));
+    Health::of(&keeper, now).write(&keeper.dir)?;
+    result
+}
+
+/// Until the next sample or the first of the moments, whichever comes first.
+fn pause(now: Moment, sample_seconds: u64, moments: [Option<Timestamp>; 2]) -> Duration {
+    let next_sample = Duration::from_secs(sample_seconds);
+    moments.into_iter().flatten().map(|moment| now.until(moment)).fold(next_sample, Duration::min)
+}
+
+/// Asks what is wanted, again and again, and applies it.
+async fn converging(agent: &Arc<Agent>) -> anyhow::Result<()> {
+    let mut backoff = Backoff::default();
+    // The first answer is not waited for: it tells the clock.
+    let mut wait_seconds = 0;
+    loop {
+        match on(agent, move |agent| ask_what_is_wanted(agent, wait_seconds)).await? {
+            Ok(()) => {
+                backoff.reset();
+                wait_seconds = LONG_POLL_SECONDS;
+                agent.due.notify_one();
+                sleep(POLL_PAUSE).await;
+            }
+            Err(error) => {
+                wait_seconds = 0;
+                let wait = backoff.wait(CAP, random_u16()?);
+                tracing::warn!(retry_seconds = wait.as_secs(), "asking what is wanted: {error:#}");
+                sleep(wait).await;
+            }
+        }
+    }
+}
+
+fn ask_what_is_wanted(agent: &Agent, wait_seconds: u64) -> anyhow::Result<()> {
+    let (identity, known) = {
+        let keeper = kept(&agent.keeper);
+        (keeper.identity.clone(), keeper.wanted.as_ref().map_or(0, |wanted| wanted.revision))
+    };
+    let desired = agent.control_plane.desired(&identity, clock::now().wall, known, wait_seconds);
+    let mut keeper = kept(&agent.keeper);
+    match desired {
+        Ok(desired) => keeper.receive(desired, clock::now()),
+        Err(error) => {
+            keeper.refused(&error, clock::now());
+            Err(error.into())
+        }
+    }
+}
+
+/// Delivers what is due.
+async fn delivering(agent: &Arc<Agent>) -> anyhow::Result<()> {
+    let mut backoff = Backoff::default();
+    // A node that is frozen may be thawed any minute.
+    let cap = CAP.min(Duration::from_secs(agent.tuning.report_seconds));
+    loop {
+        let mut salt = Salt([0; 16]);
+        getrandom::fill(&mut salt.0).context("the system has no randomness")?;
+        let delivery = on(agent, move |agent| deliver(&agent.keeper, &agent.control_plane, clock::now, salt));
+        match delivery.await? {
+            Ok(Delivery::Delivered { sequence }) => {
+                backoff.reset();
+                tracing::info!(sequence, "the control plane has logged the report");
+            }
+            Ok(Delivery::Idle) => agent.due.notified().await,
+            Err(error) => {
+                let wait = backoff.wait(cap, random_u16()?);
+                tracing::error!(retry_seconds = wait.as_secs(), "{error:#}");
+                sleep(wait).await;
+            }
+        }
+    }
+}
+
+fn random_u64() -> anyhow::Result<u64> {
+    getrandom::u64().context("the system has no randomness")
+}
+
+fn random_u16() -> anyhow::Result<u16> {
+    let mut bytes = [0; 2];
+    getrandom::fill(&mut bytes).context("the system has no randomness")?;
+    Ok(u16::from_le_bytes(bytes))
+}
+
+/// Changes with every start of the machine.
+fn boot_id() -> anyhow::Result<String> {
+    let path = Path::new("/proc/sys/kernel/random/boot_id");
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{}: needed to tell a restart of the machine", path.display()))?;
+    Ok(text.trim().to_owned())
+}

@@ -1,0 +1,194 @@
+//! Delivers reports: signs what was cut, sends it unchanged until the control plane proves that it is logged, in order.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::Context as _;
+use transparency_log::Verifier;
+use wiregrant_core::Timestamp;
+use wiregrant_core::api::{ProblemKind, ReportHead};
+use wiregrant_core::note::{Salt, Signed};
+use wiregrant_core::usage_report::UsageReport;
+
+use crate::chain::{Acknowledged, Chain, Standing};
+use crate::clock::{ClockState, Moment};
+use crate::control_plane::{ControlPlane, ControlPlaneError, NodeIdentity};
+use crate::keeper::Keeper;
+use crate::ledger::Record;
+
+/// What came of trying to deliver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// There is nothing to deliver, or nothing may be signed before the control plane's clock was compared.
+    Idle,
+    /// A report was acknowledged; there may be another.
+    Delivered {
+        /// Its number.
+        sequence: u64,
+    },
+}
+
+/// Where reports go. The control plane in truth, a script in tests.
+pub trait Courier {
+    /// The last report accepted of the node.
+    ///
+    /// # Errors
+    /// When nobody answers or it is refused.
+    fn head(&self, identity: &NodeIdentity, now: Timestamp) -> Result<ReportHead, ControlPlaneError>;
+
+    /// Delivers a note and gives what came back.
+    ///
+    /// # Errors
+    /// When nobody answers or it is refused.
+    fn report(
+        &self,
+        identity: &NodeIdentity,
+        now: Timestamp,
+        note: &str,
+    ) -> Result<String, ControlPlaneError>;
+}
+
+impl Courier for ControlPlane {
+    fn head(&self, identity: &NodeIdentity, now: Timestamp) -> Result<ReportHead, ControlPlaneError> {
+        self.head(identity, now)
+    }
+
+    fn report(
+        &self,
+        identity: &NodeIdentity,
+        now: Timestamp,
+        note: &str,
+    ) -> Result<String, ControlPlaneError> {
+        self.report(identity, now, note)
+    }
+}
+
+/// The keeper, whatever became of a thread that had it: its state is the journal's, which only whole changes reach.
+pub fn kept(keeper: &Mutex<Keeper>) -> MutexGuard<'_, Keeper> {
+    keeper.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Delivers the next report. The keeper is free while the control plane is waited for.
+///
+/// # Errors
+/// When the control plane does not answer, refuses, or proves nothing, and when the journal cannot be written. The report
+/// stays what it is, to be sent again.
+pub fn deliver(
+    keeper: &Mutex<Keeper>,
+    courier: &impl Courier,
+    now: impl Fn() -> Moment,
+    salt: Salt,
+) -> anyhow::Result<Delivery> {
+    let (identity, in_step) = {
+        let keeper = kept(keeper);
+        if keeper.clock.judge(now()) != ClockState::Good || keeper.ledger.state().chain.unacknowledged()? == 0
+        {
+            return Ok(Delivery::Idle);
+        }
+        (keeper.identity.clone(), keeper.in_step)
+    };
+    if !in_step {
+        let head = courier.head(&identity, now().wall).context("asking for the last accepted report")?;
+        kept(keeper).take_head(&head, now())?;
+    }
+    let Some((report, reports_log)) = kept(keeper).next_report(now(), salt)? else {
+        return Ok(Delivery::Idle);
+    };
+    let sequence = report.content().sequence;
+    let proof = courier.report(&identity, now().wall, report.note()).inspect_err(|error| {
+        kept(keeper).refused(error, now());
+    });
+    let proof = proof.with_context(|| format!("delivering report {sequence}"))?;
+    Chain::check_proof(&report, &proof, &reports_log)?;
+    let time = Some(now().wall);
+    let mut keeper = kept(keeper);
+    keeper.ledger.commit(vec![Record::Acknowledged(Acknowledged { sequence, time })])?;
+    keeper.last_contact = time;
+    Ok(Delivery::Delivered { sequence })
+}
+
+impl Keeper {
+    /// Compares the control plane's head with the chain. A head that is ahead and signed by this very node shows that the
+    /// state directory is older than what the node has signed: its totals are taken over.
+    fn take_head(&mut self, head: &ReportHead, now: Moment) -> anyhow::Result<()> {
+        let own = self.identity.key.verifier();
+        match self.ledger.state().chain.standing(head, &self.enrolment, &own)? {
+            Standing::InStep => {}
+            Standing::Ahead(report) => self.adopt(&report, now)?,
+        }
+        self.in_step = true;
+        Ok(())
+    }
+
+    fn adopt(&mut self, report: &Signed<UsageReport>, now: Moment) -> anyhow::Result<()> {
+        let live = self.live()?.into_iter().map(|peer| (peer.public_key, peer.reading)).collect();
+        let content = report.content();
+        tracing::warn!(
+            sequence = content.sequence,
+            "the control plane has a later report of this node than its state directory: taking its totals over, and \
+             counting on from the present counters"
+        );
+        let mut records = vec![Record::Adopted {
+            note: report.note().to_owned(),
+            sequence: content.sequence,
+            usage: content.usage.clone(),
+            epoch: content.epoch.clone(),
+            end: content.end,
+            live,
+        }];
+        if let Some(end) = self.trusted(now).filter(|now| *now > content.end) {
+            records.push(Record::Cut { end });
+        }
+        self.ledger.commit(records)?;
+        Ok(())
+    }
+
+    /// The report that is under way, or else the next one, signed now and in the journal before anybody sees it.
+    fn next_report(
+        &mut self,
+        now: Moment,
+        salt: Salt,
+    ) -> anyhow::Result<Option<(Signed<UsageReport>, Verifier)>> {
+        let reports_log = self.enrolment.reports_log()?;
+        if let Some(report) = self.ledger.state().chain.under_way()? {
+            return Ok(Some((report, reports_log)));
+        }
+        // Judged again, right before signing: the answer to the last question may have taken long.
+        if self.clock.judge(now) != ClockState::Good {
+            return Ok(None);
+        }
+        while self.ledger.state().chain.first_cut().is_some_and(|cut| cut.end > now.wall) {
+            tracing::warn!(
+                "a report that would end in the future is not signed; its bytes go with the next one"
+            );
+            self.ledger.commit(vec![Record::Discarded])?;
+        }
+        let (chain, backend) = (&self.ledger.state().chain, self.backend());
+        let Some(report) = chain.sign_next(&self.enrolment, backend, &self.identity.key, salt)? else {
+            return Ok(None);
+        };
+        self.ledger.commit(vec![Record::Signed { note: report.note().to_owned() }])?;
+        Ok(Some((report, reports_log)))
+    }
+
+    /// Takes what a refusal says about the node.
+    pub fn refused(&mut self, error: &ControlPlaneError, now: Moment) {
+        let ControlPlaneError::Problem(problem) = error else { return };
+        let is_one_of = |kinds: &[ProblemKind]| kinds.iter().any(|kind| problem.is(*kind));
+        if is_one_of(&[ProblemKind::NodeFrozen, ProblemKind::ReportForked]) {
+            self.frozen = true;
+        }
+        if is_one_of(&[ProblemKind::RequestClock]) {
+            self.clock.refused(now);
+        }
+        if is_one_of(&[
+            ProblemKind::ReportForked,
+            ProblemKind::ReportGap,
+            ProblemKind::ReportPrevious,
+            ProblemKind::ReportTotalFell,
+            ProblemKind::ReportOverlap,
+        ]) {
+            // The chain and the control plane disagree: its head tells which of the two is behind.
+            self.in_step = false;
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! `wiregrant-agent status`: the node as its own files and its interface tell it, whether or not the agent runs.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use wiregrant_core::api::{UsageLine, usage_lines};
+use wiregrant_core::epoch::EpochLabel;
+use wiregrant_core::{NodeId, OperatorId, Timestamp};
+
+use crate::chain::Acknowledged;
+use crate::clock::{self, ClockState};
+use crate::health::Health;
+use crate::keeper::Wanted;
+use crate::ledger;
+use crate::state_dir::StateDir;
+use crate::wireguard::{self, Choice};
+
+/// The node's state.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// Its id.
+    pub node: NodeId,
+    /// Whose it is.
+    pub operator: OperatorId,
+    /// Whether an agent runs.
+    pub running: bool,
+    /// `kernel` or `wireguard-go`; absent when the interface cannot be had.
+    pub backend: Option<String>,
+    /// The interface's name.
+    pub interface: String,
+    /// What is wrong with the interface, if anything.
+    pub interface_error: Option<String>,
+    /// Where clients reach it.
+    pub endpoint: String,
+    /// Peers of the interface now.
+    pub peers_live: Option<usize>,
+    /// Peers that the control plane wants; absent before it was heard.
+    pub peers_desired: Option<usize>,
+    /// The epoch that bytes counted now belong to.
+    pub epoch: Option<EpochLabel>,
+    /// Totals since enrolment, in bytes.
+    pub usage: Vec<UsageLine>,
+    /// The journal's size in bytes.
+    pub journal_bytes: usize,
+    /// The last report that the control plane acknowledged.
+    pub last_acknowledged: Option<Acknowledged>,
+    /// Reports that it has not: cut, or signed and under way.
+    pub unacknowledged_reports: usize,
+    /// The clock, as the running agent judged it last.
+    pub clock: ClockState,
+    /// Whether the control plane takes no reports until a person decides.
+    pub frozen: bool,
+    /// When the control plane last answered.
+    pub last_contact: Option<Timestamp>,
+}
+
+/// Reads the status. Nothing is changed.
+///
+/// # Errors
+/// When the node has not joined, or its files cannot be read.
+pub fn status(dir: &StateDir) -> anyhow::Result<Status> {
+    let enrolment = dir.joined()?;
+    let running = dir.is_locked()?;
+    let (state, journal_bytes) = ledger::load(&dir.journal())?;
+    let health = Health::read(dir)?.unwrap_or_default();
+    let wanted: Option<Wanted> = dir.read_json("desired.json")?;
+    let now = clock::now().wall;
+    let live = live(&enrolment.backend, &enrolment.interface);
+    let (backend, peers_live, interface_error) = match live {
+        Ok((backend, peers)) => (Some(backend), Some(peers), None),
+        Err(error) => (None, None, Some(error.to_string())),
+    };
+    Ok(Status {
+        node: enrolment.node,
+        operator: enrolment.operator,
+        running,
+        backend,
+        interface: enrolment.interface,
+        interface_error,
+        endpoint: enrolment.endpoint,
+        peers_live,
+        peers_desired: wanted.map(|wanted| wanted.peers.iter().filter(|peer| peer.expires > now).count()),
+        epoch: state.meter.epoch().cloned(),
+        usage: usage_lines(state.meter.totals()),
+        journal_bytes,
+        last_acknowledged: state.chain.last_acknowledged().cloned(),
+        unacknowledged_reports: state.chain.unacknowledged()?,
+        clock: if running { health.clock } else { ClockState::Unknown },
+        frozen: health.frozen,
+        last_contact: health.last_contact,
+    })
+}
+
+fn live(backend: &str, interface: &str) -> anyhow::Result<(String, usize)> {
+    let choice: Choice = backend.parse()?;
+    let mut interface = wireguard::open(choice, interface.parse()?)?;
+    Ok((interface.kind().to_string(), interface.peers()?.len()))
+}
+
+impl Status {
+    /// For people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let mut line = |name: &str, value: String| {
+            let _ = writeln!(text, "{name:<24}{value}");
+        };
+        let or_unknown = |number: Option<usize>| number.map_or("unknown".to_owned(), |n| n.to_string());
+        line("node", format!("{} of operator {}", self.node, self.operator));
+        line("agent", if self.running { "running".into() } else { "not running".into() });
+        let backend = self.backend.as_deref().unwrap_or("no interface");
+        line("interface", format!("{} ({backend}), reached at {}", self.interface, self.endpoint));
+        if let Some(error) = &self.interface_error {
+            line("", error.clone());
+        }
+        let (live, desired) = (or_unknown(self.peers_live), or_unknown(self.peers_desired));
+        line("peers", format!("{live} live, {desired} desired"));
+        line(
+            "epoch",
+            self.epoch.as_ref().map_or("none".into(), |epoch| format!("{} {}", epoch.grant, epoch.number)),
+        );
+        for usage in &self.usage {
+            let UsageLine { service, class, received, sent, .. } = usage;
+            line(
+                &format!("{service}, {class}"),
+                format!("{} received, {} sent", received.to_gb(), sent.to_gb()),
+            );
+        }
+        let last = self.last_acknowledged.as_ref().map_or("none acknowledged yet".to_owned(), |last| {
+            let at = last.time.map(|time| format!(" at {time}")).unwrap_or_default();
+            format!("number {} acknowledged{at}", last.sequence)
+        });
+        line("reports", format!("{last}, {} waiting", self.unacknowledged_reports));
+        line("journal", format!("{} bytes", self.journal_bytes));
+        let clock = match self.clock {
+            ClockState::Good => "agrees with the control plane's",
+            ClockState::Off => "does not agree with the control plane's; reports wait until it does",
+            ClockState::Unknown => "not compared with the control plane's",
+        };
+        line("clock", clock.to_owned());
+        let contact = self.last_contact.map_or("never".to_owned(), |time| time.to_string());
+        line("last contact", contact);
+        if self.frozen {
+            line(
+                "frozen",
+                "the control plane takes no reports until a person decides; bytes are counted on".into(),
+            );
+        }
+        text
+    }
+}
