@@ -1,0 +1,438 @@
+//! The story, step by step; each step is a command that somebody would type.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use wiregrant_core::api::{Batch, Grant};
+use wiregrant_core::epoch::Schedule;
+use wiregrant_core::statement::Statement;
+use wiregrant_core::{Sats, Units};
+
+use super::outcome::{DEMONSTRATION_TERMS, Outcome, Payout, Record};
+use super::regtest;
+use super::table::{Row, Table, thousands};
+use crate::client;
+use crate::clock;
+use crate::command_line::DemoOptions;
+use crate::control_plane;
+use crate::node::Pace;
+use crate::process::{self, Process};
+use crate::programs::Programs;
+use crate::relay::Relay;
+use crate::traffic::Order;
+use crate::wait::eventually;
+use crate::world::{GRANT, GrantPlan, OPERATOR, World};
+
+/// Enough that a number is published: the bucket `5-9`.
+const PEOPLE: usize = 5;
+const PACE: Pace = Pace { sample_seconds: 1, report_seconds: 3 };
+const CONTRIBUTION_SATS: u64 = 1_000_000;
+/// Of a run that ends by itself: the traffic needs one epoch, and on a slow machine another.
+const EPOCHS_ONCE: u64 = 4;
+/// Of a run that goes on: four hours of minutes.
+const EPOCHS_LIVE: u64 = 240;
+const EPOCH_SECONDS_LIVE: u64 = 60;
+/// Until the first epoch; the grant is set up in this time.
+const STARTS_IN_SECONDS: u64 = 10;
+/// The most each person moves in each direction, so that the machine is left some of its processors.
+const BYTES_PER_SECOND: u64 = 2_000_000;
+/// The same when the story is told and the table lives on.
+const GENTLE_BYTES_PER_SECOND: u64 = 160_000;
+/// What one gentle transfer moves: about 15 seconds.
+const GENTLE: Order = Order { up: 600_000, down: 2_400_000, bytes_per_second: GENTLE_BYTES_PER_SECOND };
+/// For what happens within a moment, also on a loaded machine.
+const MOMENT: Duration = Duration::from_secs(60);
+const BATCH: &str = "spring-1";
+
+/// A run of the demo.
+pub struct Story {
+    started: Instant,
+    megabytes: u64,
+    schedule: Schedule,
+    unit_bytes: u64,
+    table: Table,
+    relay: Relay,
+    world: World,
+}
+
+impl Story {
+    /// Everything up to connected people in the grant's first epoch.
+    ///
+    /// # Errors
+    /// Whatever step fails.
+    pub fn begin(options: &DemoOptions, programs: Programs) -> Result<Self> {
+        let started = clock::now();
+        let logs = options.keep_logs.as_deref().map(std::path::absolute).transpose()?;
+        let mut world = World::new(programs, PEOPLE, PACE, logs.as_deref(), &step)?;
+        let relay =
+            Relay::start(&world.programs, &world.network.control, &control_plane::address(), &world.logs)?;
+        let (epochs, epoch_seconds) = if options.once {
+            (EPOCHS_ONCE, 20 + options.megabytes / 4)
+        } else {
+            (EPOCHS_LIVE, EPOCH_SECONDS_LIVE)
+        };
+        step(&format!(
+            "funder: a grant of {} sats in {epochs} epochs of {epoch_seconds} s; the node is admitted",
+            thousands(CONTRIBUTION_SATS)
+        ));
+        let plan = GrantPlan {
+            epochs,
+            epoch_seconds,
+            starts_in_seconds: STARTS_IN_SECONDS,
+            sats: CONTRIBUTION_SATS,
+        };
+        let grant: Grant = world.open_grant(plan)?;
+        step("people: connect with the files they got");
+        world.connect_people()?;
+        let mut story = Self {
+            started,
+            megabytes: options.megabytes,
+            schedule: grant.terms.schedule(),
+            unit_bytes: grant.terms.unit_bytes.get(),
+            table: Table::new(),
+            relay,
+            world,
+        };
+        story.tell_pages();
+        story.await_first_epoch()?;
+        Ok(story)
+    }
+
+    /// The rest of a run that ends by itself.
+    ///
+    /// # Errors
+    /// Whatever step fails.
+    pub fn finish(mut self) -> Result<Outcome> {
+        self.move_payload()?;
+        step("people: their cables are pulled; not one more byte can be counted");
+        self.world.network.pull_peoples_cables()?;
+        let node = self.wait_until_reported()?;
+        let client = self.world.clients_counters()?;
+        let epoch = self.schedule.epoch_at(clock::utc_now()).with_context(|| {
+            format!(
+                "the traffic outran the grant's {} epochs of {} s",
+                self.schedule.epochs, self.schedule.epoch_seconds
+            )
+        })?;
+        let statements = self.await_statement(epoch)?;
+        let reported = self.world.reported()?;
+        let batch = self.pay()?;
+        let (record, verify) = self.verify()?;
+        let sums = Sums::of(&statements)?;
+        let outcome = Outcome {
+            client,
+            node,
+            reported,
+            credited_bytes: sums.units.get().saturating_mul(self.unit_bytes),
+            unit_bytes: self.unit_bytes,
+            payouts: payouts(&batch)?,
+            pot_sats: sums.pot.get(),
+            payable_sats: sums.payable.get(),
+            carried_sats: sums.carried.get(),
+            unspent_sats: sums.unspent.get(),
+            psbt: batch.psbt,
+            change_address: regtest::change_address(),
+            record,
+            verify,
+            seconds: self.started.elapsed().as_secs(),
+            terms: DEMONSTRATION_TERMS,
+        };
+        self.tell_outcome(&outcome);
+        Ok(outcome)
+    }
+
+    /// The rest of a run that ends with Ctrl-C: the first epoch's payment, and then gentle traffic and the table.
+    ///
+    /// # Errors
+    /// Whatever step fails; `Interrupted` in the end.
+    pub fn go_on_for_ever(mut self) -> Result<()> {
+        self.move_payload()?;
+        self.await_statement(1)?;
+        self.pay()?;
+        let (_, verify) = self.verify()?;
+        step(&format!("verify: {verify}"));
+        self.tell_pages();
+        step("gentle traffic goes on, and an epoch closes every minute; Ctrl-C ends it");
+        let mut closed = self.world.statements()?.len();
+        let mut transfers = self.start_transfers(GENTLE)?;
+        self.watch("the end of the grant", Duration::MAX, |story| {
+            for (number, transfer) in transfers.iter_mut().enumerate() {
+                if transfer.finished()?.is_some() {
+                    *transfer = story.start_transfer(number, GENTLE)?;
+                }
+            }
+            if !story.table.is_due() {
+                return Ok(None);
+            }
+            let statements = story.world.statements()?;
+            for statement in statements.iter().skip(closed) {
+                story.table.leave();
+                step(&closing(statement)?);
+            }
+            closed = statements.len();
+            Ok((closed as u64 == story.schedule.epochs).then_some(()))
+        })
+    }
+
+    /// Waits until the agent labels what it counts with the first epoch: what moved before would not be the grant's.
+    fn await_first_epoch(&mut self) -> Result<()> {
+        step(&format!(
+            "epoch 1 begins at {}; the node waits for it, and so do the people",
+            self.schedule.start
+        ));
+        let limit = MOMENT + Duration::from_secs(STARTS_IN_SECONDS);
+        let logs = [self.world.node.log(), self.world.control_plane.log()];
+        eventually("the agent in the grant's epoch 1", limit, &[&logs[0], &logs[1]], || {
+            self.world.still_runs()?;
+            // Asked after the beginning only: the agent's own answer costs a process.
+            if clock::utc_now() < self.schedule.start {
+                return Ok(None);
+            }
+            let status = self.world.node.status(&self.world.network.node)?;
+            Ok((status["epoch"]["grant"] == GRANT).then_some(()))
+        })
+    }
+
+    /// All people at once, 80 % down and 20 % up, until every byte has arrived and was right.
+    fn move_payload(&mut self) -> Result<()> {
+        let each = self.megabytes * 1_000_000 / PEOPLE as u64;
+        let order = Order { up: each / 5, down: each - each / 5, bytes_per_second: BYTES_PER_SECOND };
+        step(&format!(
+            "traffic: {} MB of checked payload, 80 % down, 20 % up ({DEMONSTRATION_TERMS})",
+            self.megabytes
+        ));
+        let mut transfers = self.start_transfers(order)?;
+        let limit = MOMENT + Duration::from_secs(2 * self.megabytes);
+        self.watch("the traffic's last byte", limit, |_| {
+            let mut moving = false;
+            for transfer in &mut transfers {
+                match transfer.finished()? {
+                    None => moving = true,
+                    Some(printed) => {
+                        let moved = client::transfer(&printed)?;
+                        if (moved.sent_bytes, moved.received_bytes) != (order.up, order.down) {
+                            bail!("a source moved {moved:?} where {order:?} was asked");
+                        }
+                    }
+                }
+            }
+            Ok((!moving).then_some(()))
+        })?;
+        step("traffic: every payload byte has arrived and was right, in both directions");
+        Ok(())
+    }
+
+    fn wait_until_reported(&mut self) -> Result<crate::counters::Counters> {
+        let counted = self.world.wait_until_reported(MOMENT)?;
+        step(&format!(
+            "node: {} bytes counted, all of them reported and acknowledged",
+            thousands(counted.total())
+        ));
+        Ok(counted)
+    }
+
+    /// Waits for the control plane to close the epoch by itself.
+    fn await_statement(&mut self, epoch: u64) -> Result<Vec<Statement>> {
+        let (_, end) = self.schedule.bounds(epoch).context("the grant has that epoch")?;
+        step(&format!("epoch {epoch} ends at {end}; the control plane then closes it by itself"));
+        let limit = MOMENT + Duration::from_secs(end.seconds_since(clock::utc_now()));
+        self.watch(&format!("the statement of epoch {epoch}"), limit, |story| {
+            if clock::utc_now() < end {
+                return Ok(None);
+            }
+            let statements = story.world.statements()?;
+            Ok(statements.iter().any(|statement| statement.epoch == epoch).then_some(statements))
+        })
+        .inspect(|statements| {
+            for statement in statements {
+                step(&closing(statement).unwrap_or_else(|error| error.to_string()));
+            }
+        })
+    }
+
+    /// A batch of everything payable, from a made-up coin, checked as the funder would before signing.
+    fn pay(&mut self) -> Result<Batch> {
+        step("batch: `wiregrant batch create`, from a made-up regtest coin that nobody can spend");
+        let (coins, psbt, note) = (self.file("coins"), self.file("batch.psbt"), self.file("batch.note"));
+        std::fs::write(&coins, regtest::funders_coin())?;
+        let change = regtest::change_address();
+        let batch: Batch = self.world.ask(&[
+            "batch",
+            "create",
+            BATCH,
+            "--grant",
+            GRANT,
+            "--coins",
+            &coins,
+            "--change",
+            &change,
+            "--fee-rate",
+            "5",
+            "--psbt-out",
+            &psbt,
+        ])?;
+        std::fs::write(&note, &batch.note)?;
+        let (public, state) = (control_plane::url(), self.file("funder"));
+        process::run(&mut self.world.admin(&[
+            "payout",
+            "check",
+            &psbt,
+            "--batch-note",
+            &note,
+            "--change",
+            &change,
+            "--public",
+            &public,
+            "--state-dir",
+            &state,
+        ]))
+        .context("the funder checks the payment")?;
+        step(&format!(
+            "batch {BATCH}: {} sats; it needs only the funder's signature",
+            thousands(batch.total.get())
+        ));
+        Ok(batch)
+    }
+
+    fn verify(&self) -> Result<(Record, String)> {
+        step(
+            "verify: `wiregrant verify` from elsewhere in the internet, over HTTP, with public artefacts only",
+        );
+        let answer = self.world.verify()?;
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let record = Record {
+            origin: text(&answer["record"]["origin"]),
+            size: answer["record"]["size"].as_u64().unwrap_or_default(),
+            root: text(&answer["record"]["root"]),
+        };
+        let result = text(&answer["result"]);
+        Ok((record, if result == "ok" { result } else { answer.to_string() }))
+    }
+
+    fn file(&self, name: &str) -> String {
+        Path::new(self.world.folder()).join(name).display().to_string()
+    }
+
+    fn start_transfers(&self, order: Order) -> Result<Vec<Process>> {
+        (0..PEOPLE).map(|number| self.start_transfer(number, order)).collect()
+    }
+
+    fn start_transfer(&self, number: usize, order: Order) -> Result<Process> {
+        let (person, host) = (&self.world.people[number], &self.world.network.people[number]);
+        person.start_transfer(&self.world.programs, host, self.world.sink(), order)
+    }
+
+    /// Waits with the table on the screen.
+    fn watch<T>(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        mut attempt: impl FnMut(&mut Self) -> Result<Option<T>>,
+    ) -> Result<T> {
+        let logs = [self.world.node.log(), self.world.control_plane.log()];
+        let found = eventually(what, limit, &[&logs[0], &logs[1]], || {
+            self.world.still_runs()?;
+            self.relay.still_runs()?;
+            let found = attempt(self)?;
+            if found.is_some() || self.table.is_due() {
+                let row = self.row()?;
+                self.table.show(&row);
+            }
+            Ok(found)
+        });
+        self.table.leave();
+        found
+    }
+
+    fn row(&self) -> Result<Row> {
+        let sums = Sums::of(&self.world.statements()?)?;
+        Ok(Row {
+            clients: self.world.clients_counters()?,
+            node: self.world.node_counters()?,
+            reported: self.world.reported()?,
+            credited: sums.units.get().saturating_mul(self.unit_bytes),
+            sats: sums.payable.get(),
+            epoch: self.schedule.epoch_at(clock::utc_now()),
+        })
+    }
+
+    fn tell_pages(&self) {
+        let address = self.relay.address;
+        step(&format!("pages: http://{address}/ and http://{address}/r/{GRANT}/ (on this machine only)"));
+    }
+
+    fn tell_outcome(&self, outcome: &Outcome) {
+        eprintln!();
+        for payout in &outcome.payouts {
+            eprintln!("  {} sats to {OPERATOR} at {}", thousands(payout.sats), payout.address);
+        }
+        eprintln!(
+            "  for {} bytes credited of {} reported; {} of {} sats unspent\n  ({DEMONSTRATION_TERMS})",
+            thousands(outcome.credited_bytes),
+            thousands(outcome.reported.total()),
+            thousands(outcome.unspent_sats),
+            thousands(outcome.pot_sats)
+        );
+    }
+}
+
+/// What the statements of a grant come to, all together.
+struct Sums {
+    units: Units,
+    pot: Sats,
+    payable: Sats,
+    carried: Sats,
+    unspent: Sats,
+}
+
+impl Sums {
+    fn of(statements: &[Statement]) -> Result<Self> {
+        let operators = || statements.iter().flat_map(|statement| statement.operators.values());
+        let last = statements.iter().max_by_key(|statement| statement.epoch);
+        let units = |statement: &Statement| {
+            Units::total(statement.nodes.values().map(|node| node.units.unwrap_or_default()))
+        };
+        Ok(Self {
+            units: Units::total(statements.iter().map(units).collect::<Result<Vec<_>, _>>()?)?,
+            pot: Sats::total(statements.iter().map(|statement| statement.pot))?,
+            payable: Sats::total(operators().map(|line| line.payable))?,
+            // Carried sats come again in the next statement as brought: only the last one's are still there.
+            carried: Sats::total(
+                last.into_iter().flat_map(|last| last.operators.values()).map(|line| line.carried),
+            )?,
+            unspent: Sats::total(statements.iter().map(|statement| statement.unspent))?,
+        })
+    }
+}
+
+/// A statement in one line.
+fn closing(statement: &Statement) -> Result<String> {
+    let sums = Sums::of(std::slice::from_ref(statement))?;
+    Ok(format!(
+        "epoch {} is closed: {} units of 1 MB, {} of {} sats payable, {} unspent (demonstration terms)",
+        statement.epoch,
+        thousands(sums.units.get()),
+        thousands(sums.payable.get()),
+        thousands(sums.pot.get()),
+        thousands(sums.unspent.get())
+    ))
+}
+
+/// A batch's lines, those of one operator at one address together.
+fn payouts(batch: &Batch) -> Result<Vec<Payout>> {
+    let mut sums: BTreeMap<(String, String), Sats> = BTreeMap::new();
+    for line in &batch.payouts {
+        let sum = sums.entry((line.operator.to_string(), line.address.clone())).or_default();
+        *sum = sum.plus(line.sats)?;
+    }
+    Ok(sums
+        .into_iter()
+        .map(|((operator, address), sats)| Payout { operator, address, sats: sats.get() })
+        .collect())
+}
+
+fn step(what: &str) {
+    eprintln!("- {what}");
+}
