@@ -55,6 +55,9 @@ pub const POSTGRES: &[Package] = &[Package {
     proof: Proof::AnyVersion { folder: "/usr/lib/postgresql", file: "bin/initdb" },
 }];
 
+/// libFuzzer, which the fuzz targets link, is C++.
+pub const FUZZ_TARGETS: &[Package] = &[program("g++", "g++")];
+
 /// What the virtual machine of the kernel test is made of and run with.
 pub const EMULATED_MACHINE: &[Package] = &[
     program("qemu-system-x86", "qemu-system-x86_64"),

@@ -12,8 +12,19 @@ use crate::privilege;
 use crate::supply_chain;
 
 /// Every step by the name that runs it alone, in the order of the full run.
-pub const STEPS: [&str; 10] =
-    ["packages", "format", "lints", "walls", "build", "tests", "docs", "supply-chain", "kernel", "demo"];
+pub const STEPS: [&str; 11] = [
+    "packages",
+    "format",
+    "lints",
+    "walls",
+    "build",
+    "tests",
+    "docs",
+    "fuzz-targets",
+    "supply-chain",
+    "kernel",
+    "demo",
+];
 
 /// The steps of the inner loop: nothing that installs, needs root or moves traffic.
 const QUICK: [&str; 5] = ["format", "lints", "walls", "tests", "docs"];
@@ -71,6 +82,7 @@ fn purpose(step: &str) -> &'static str {
         "build" => "the binaries that the end-to-end tests start",
         "tests" => "unit, property, both databases, end to end",
         "docs" => "every link in the documentation leads somewhere",
+        "fuzz-targets" => "each of them compiles; `cargo xtask soak fuzz` runs them",
         "supply-chain" => "licences, banned and duplicate crates, sources, advisories",
         "kernel" => "the agent against a real kernel WireGuard",
         "demo" => "the main job once, with every equality checked",
@@ -111,6 +123,10 @@ fn perform(step: &str, checkout: &Checkout, selection: &Selection) -> Result<(),
             cargo(&["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"])
                 .env("RUSTDOCFLAGS", "-D warnings"),
         ),
+        "fuzz-targets" => child::run(
+            cargo(&["check", "--locked", "--manifest-path", "fuzz/Cargo.toml", "--target-dir"])
+                .arg(&checkout.target),
+        ),
         "supply-chain" => supply_chain::check(checkout),
         "kernel" => kernel_test::run(checkout),
         "demo" => {
@@ -134,7 +150,13 @@ fn packages() -> Result<(), Failure> {
              cargo xtask test --quick",
         ));
     }
-    packages::install(&[packages::INTERFACES, packages::DEMO, packages::POSTGRES, packages::EMULATED_MACHINE])
+    packages::install(&[
+        packages::INTERFACES,
+        packages::DEMO,
+        packages::POSTGRES,
+        packages::FUZZ_TARGETS,
+        packages::EMULATED_MACHINE,
+    ])
 }
 
 /// Adds the toolchain's component where a minimal toolchain was installed without it.
@@ -154,13 +176,13 @@ mod tests {
         let steps = Selection::Full.steps();
         assert_eq!(steps.first(), Some(&"packages"));
         assert_eq!(steps.last(), Some(&"demo"));
-        assert_eq!(steps.len(), 9);
+        assert_eq!(steps.len(), 10);
     }
 
     #[test]
     fn the_quick_run_neither_installs_nor_starts_anything() {
         let steps = Selection::Quick.steps();
-        for absent in ["packages", "supply-chain", "kernel", "demo"] {
+        for absent in ["packages", "fuzz-targets", "supply-chain", "kernel", "demo"] {
             assert!(!steps.contains(&absent), "{absent}");
         }
         assert!(steps.iter().all(|step| STEPS.contains(step)));
