@@ -14,7 +14,8 @@ cargo xtask <command>: runs wiregrant's demo and its tests. Installs what is mis
   test [--quick | STEP]
       Everything that must hold; what .ci/run calls. Under 25 minutes from a clean checkout on 2 cores.
       --quick: format, lints, walls, tests without system packages, docs; under 2 minutes when warm.
-      STEP runs one step alone: packages, format, lints, walls, build, tests, docs, supply-chain, kernel, demo.
+      STEP runs one step alone: packages, format, lints, walls, build, tests, docs, fuzz-targets, supply-chain,
+      kernel, demo.
   soak [NAME]
       The long runs at full count (hours): kill, and every fuzz target for half an hour (needs a nightly compiler
       and cargo-fuzz). NAME picks one: kill, a target, or fuzz for all targets.
