@@ -228,4 +228,13 @@ mod tests {
             assert!(base_url(bad).is_err(), "{bad}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn an_address_that_is_taken_is_taken_again_unchanged(text in "(https?://)?[a-z./?# :0-9]{0,20}|\\PC{0,30}") {
+            if let Ok(address) = base_url(&text) {
+                proptest::prop_assert_eq!(base_url(&address), Ok(address));
+            }
+        }
+    }
 }

@@ -142,9 +142,10 @@ impl Replay<'_> {
         let record = &mut self.record;
         let node_known = |node: &NodeId| (!record.nodes.contains_key(node)).then(|| unknown("node", node));
         match entry {
-            RecordEntry::Operator { operator, .. } => {
+            RecordEntry::Operator { operator, vkey } => {
                 record.operators.entry(operator.clone()).or_default();
-                None
+                let name = vkey.as_ref()?.split('+').next()?;
+                Difference::unless_equal("operator's key: name", operator, name)
             }
             RecordEntry::Enrol { node, operator, .. } => {
                 if !record.operators.contains_key(operator) {

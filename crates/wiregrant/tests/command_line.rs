@@ -1,0 +1,331 @@
+//! The command line itself: what is refused and how, what is sent, what is shown.
+
+#[cfg(test)]
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::{Value, json};
+use support::record::{ADDRESS, CHANGE, ORIGIN, Story, batch, key};
+use support::server::{Answer, Server};
+use support::{Run, wiregrant};
+use transparency_log::Hash;
+use wiregrant_core::Sats;
+use wiregrant_core::note::{Network, Signed};
+use wiregrant_payout::{Destination, PayoutAddress, build, parse_coins};
+
+fn answering(value: Value) -> Server {
+    Server::start(move |_| Answer::json(200, &value))
+}
+
+fn at(server: &Server, arguments: &[&str]) -> Run {
+    let url = server.url();
+    wiregrant(["--url", &url].iter().chain(arguments))
+}
+
+#[test]
+fn wrong_use_is_told_with_field_value_and_way_out() {
+    let cases: [(&[&str], &[&str]); 11] = [
+        (&["operator", "add", "Nord licht"], &["<OPERATOR>", "Nord licht", "a-z, 0-9"]),
+        (&["operator", "list"], &["--url", "WIREGRANT_URL"]),
+        (&["--url", "grants.example", "operator", "list"], &["--url", "grants.example", "https://"]),
+        (
+            &["code", "issue", "--devices", "1", "--quota", "50GiB", "--expires", "30d"],
+            &["--quota", "50GiB", "50GB"],
+        ),
+        (
+            &["code", "issue", "--devices", "1", "--quota", "5GB", "--expires", "soon"],
+            &["--expires", "soon", "30d"],
+        ),
+        (
+            &["code", "issue", "--devices", "0", "--quota", "5GB", "--expires", "1d"],
+            &["--devices", "0", "1..=100"],
+        ),
+        (&["grant", "contribute", "spring", "1.5"], &["<SATS>", "1.5", "whole number"]),
+        (
+            &["grant", "create", "g", "--title", "G", "--start", "now", "--epochs", "0"],
+            &["--epochs", "\"0\"", "1 to 10,000"],
+        ),
+        (&["node", "freeze", "node-1", "--reason", "He ran"], &["--reason", "He ran", "a-z"]),
+        (&["destination", "set", "--operator", "nordlicht"], &["--note", "--pay"]),
+        (&["sing"], &["sing", "unrecognized"]),
+    ];
+    for (arguments, words) in cases {
+        let run = wiregrant(arguments);
+        assert_eq!((run.code, run.out.as_str()), (2, ""), "{arguments:?}: {run:?}");
+        assert!(
+            words.iter().all(|word| run.err.contains(word)),
+            "{arguments:?} lacks one of {words:?}: {run:?}"
+        );
+    }
+}
+
+#[test]
+fn a_token_is_read_from_its_file_and_is_no_argument() {
+    let server = answering(json!({ "items": [] }));
+    assert_eq!(at(&server, &["--token", "t0k3n", "operator", "list"]).code, 2);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    let file = path.to_str().unwrap();
+    for (content, code) in [("t0k3n\n", 0), ("two words\n", 1), ("", 1)] {
+        fs::write(&path, content).unwrap();
+        let run = at(&server, &["--token-file", file, "operator", "list"]);
+        assert_eq!(run.code, code, "{content:?}: {run:?}");
+        assert!(!run.err.contains("words"), "{run:?}");
+    }
+    assert_eq!(server.requests().len(), 1);
+    assert!(server.requests()[0].head().contains("authorization: bearer t0k3n\r\n"));
+    let absent = at(&server, &["--token-file", "/nowhere", "operator", "list"]);
+    assert!(absent.code == 1 && absent.err.contains("/nowhere cannot be read"), "{absent:?}");
+}
+
+#[test]
+fn a_refusal_is_shown_as_title_detail_and_type() {
+    let problem = json!({ "type": "urn:wiregrant:problem:not-found", "title": "There is no such thing", "status": 404,
+                          "detail": "grant: \"x\" is not known\u{1b}[2J; list them", "figure": 4 });
+    let server = Server::start(move |_| Answer::json(404, &problem));
+    let run = at(&server, &["grant", "show", "x"]);
+    let told = "wiregrant: There is no such thing: grant: \"x\" is not known\u{fffd}[2J; list them \
+                (urn:wiregrant:problem:not-found)\n";
+    assert_eq!((run.code, run.err.as_str()), (1, told));
+    for (status, body) in [(502, "<html>"), (200, "<html>"), (301, "")] {
+        let server = Server::start(move |_| Answer::Body(status, body.into()));
+        let run = at(&server, &["grant", "list"]);
+        assert!(run.code == 1 && run.err.contains(&server.url()) && run.out.is_empty(), "{run:?}");
+    }
+    let url = server.url();
+    drop(server);
+    let run = wiregrant(["--url", &url, "grant", "list"]);
+    assert!(run.code == 1 && run.err.contains("cannot be reached"), "{run:?}");
+}
+
+#[test]
+fn a_new_partys_token_goes_into_a_private_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let server = answering(json!({ "id": "nordlicht", "token": "s3cret" }));
+    let run = at(&server, &["operator", "add", "nordlicht", "--token-out", file.to_str().unwrap()]);
+    assert!(run.code == 0 && !run.out.contains("s3cret"), "{run:?}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "s3cret\n");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(at(&server, &["distributor", "add", "helpdesk"]).out, "s3cret\n");
+}
+
+#[test]
+fn a_destination_is_signed_offline_by_the_operators_own_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    let file = file.to_str().unwrap();
+    let made = wiregrant(["operator", "key", "make", "--operator", "nordlicht", "--out", file]);
+    assert_eq!(made.code, 0, "{made:?}");
+    assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+    let sign = |more: &[&str]| {
+        let fixed = ["destination", "sign", "--key", file, "--log", ORIGIN, "--network", "regtest"];
+        wiregrant(fixed.iter().chain(more))
+    };
+    let signed = sign(&["--operator", "nordlicht", "--pay", ADDRESS]);
+    assert_eq!(signed.code, 0, "{signed:?}");
+    let note: Signed<Destination> = Signed::parse(&signed.out).unwrap();
+    note.verified_by(&made.out.trim().parse().unwrap()).unwrap();
+    assert_eq!(
+        (note.content().sequence, note.content().previous, note.content().pay.as_str()),
+        (1, None, ADDRESS)
+    );
+
+    let hash = Hash::of(b"first").to_string();
+    let next = sign(&["--operator", "nordlicht", "--pay", ADDRESS, "--sequence", "2", "--previous", &hash]);
+    let next: Signed<Destination> = Signed::parse(&next.out).unwrap();
+    assert_eq!((next.content().sequence, next.content().previous), (2, Some(Hash::of(b"first"))));
+    let unlinked = sign(&["--operator", "nordlicht", "--pay", ADDRESS, "--sequence", "2"]);
+    assert!(unlinked.code == 2 && unlinked.err.contains("--previous"), "{unlinked:?}");
+
+    let other = sign(&["--operator", "polaris", "--pay", ADDRESS]);
+    assert!(other.code == 1 && other.err.contains("the key of nordlicht"), "{other:?}");
+    let elsewhere = sign(&["--operator", "nordlicht", "--pay", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"]);
+    assert!(elsewhere.code == 1 && elsewhere.err.contains("--pay"), "{elsewhere:?}");
+    let secret =
+        sign(&["--operator", "nordlicht", "--pay", "KwDiBf89QgGbjEhKnhXJuH7LrciVrZi3qYjgd9M7rFU73sVHnoWn"]);
+    assert!(secret.code == 1 && !secret.err.contains("KwDi"), "{secret:?}");
+}
+
+#[test]
+fn a_following_destination_asks_the_control_plane_for_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    let file = file.to_str().unwrap();
+    assert_eq!(wiregrant(["operator", "key", "make", "--operator", "nordlicht", "--out", file]).code, 0);
+    let sign = [
+        "destination",
+        "sign",
+        "--key",
+        file,
+        "--operator",
+        "nordlicht",
+        "--log",
+        ORIGIN,
+        "--network",
+        "regtest",
+        "--pay",
+        ADDRESS,
+    ];
+    let first = wiregrant(sign).out;
+    let operator = json!({ "operator": "nordlicht", "vkey": null, "destination":
+        { "sequence": 1, "pay": ADDRESS, "note": first, "signed_by_operator": true } });
+    let second: Signed<Destination> = Signed::parse(&at(&answering(operator), &sign).out).unwrap();
+    assert_eq!((second.content().sequence, second.content().previous), (2, Some(Hash::of(first.as_bytes()))));
+}
+
+#[test]
+fn terms_have_the_defaults_of_the_format_and_sats_travel_as_strings() {
+    let server = Server::start(|_| Answer::Body(500, Vec::new()));
+    at(
+        &server,
+        &[
+            "grant",
+            "create",
+            "spring",
+            "--title",
+            "Spring",
+            "--start",
+            "2026-07-06T00:00:00Z",
+            "--epochs",
+            "12",
+        ],
+    );
+    assert_eq!(
+        server.requests()[0].json(),
+        json!({ "grant": "spring", "title": "Spring", "terms": {
+            "start": "2026-07-06T00:00:00Z", "epochs": 12, "epoch_seconds": 604_800, "unit_bytes": "1000000000", "floor": 10,
+            "minimum_payout_sats": "10000", "close_delay_seconds": 172_800, "challenge_seconds": 259_200, "rule": 1 } })
+    );
+    at(&server, &["code", "issue", "--devices", "3", "--quota", "50GB", "--expires", "2026-08-01T00:00:00Z"]);
+    assert_eq!(
+        server.requests()[1].json(),
+        json!({ "count": 1, "devices": 3, "quota_bytes": "50000000000", "expires": "2026-08-01T00:00:00Z" })
+    );
+}
+
+#[test]
+fn coins_are_sent_to_the_satoshi() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("coins.json");
+    let txid = "0f".repeat(32);
+    let listunspent = format!(
+        r#"[{{"txid":"{txid}","vout":1,"address":"{ADDRESS}","amount":0.29000001,"confirmations":6,"spendable":true,"safe":true}}]"#
+    );
+    let server = Server::start(|_| Answer::Body(500, Vec::new()));
+    let create = |change: &str, coins: &str| {
+        fs::write(&file, coins).unwrap();
+        let fixed = [
+            "batch",
+            "create",
+            "b-1",
+            "--grant",
+            "spring",
+            "--coins",
+            file.to_str().unwrap(),
+            "--fee-rate",
+            "2",
+        ];
+        at(&server, &[&fixed[..], &["--change", change]].concat())
+    };
+    create(CHANGE, &listunspent);
+    create(CHANGE, &format!("{txid}:1:29000001:{ADDRESS}\n"));
+    let sent = json!({ "batch": "b-1", "grant": "spring", "change": CHANGE, "fee_rate_sat_per_vb": 2, "coins":
+        [{ "outpoint": format!("{txid}:1"), "sats": "29000001", "address": ADDRESS, "previous_tx": null }] });
+    assert_eq!(
+        server.requests().iter().map(support::server::Request::json).collect::<Vec<_>>(),
+        [sent.clone(), sent]
+    );
+    for (change, coins, word) in [
+        (&CHANGE[..CHANGE.len() - 1], listunspent.as_str(), "--change"),
+        (CHANGE, "[]", "--coins"),
+        (CHANGE, "nonsense", "--coins"),
+        ("bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", &listunspent, "--coins"),
+    ] {
+        let run = create(change, coins);
+        assert!(run.code == 1 && run.err.contains(word), "{word}: {run:?}");
+    }
+    assert_eq!(server.requests().len(), 2);
+}
+
+/// A batch of the honest record, with a PSBT that pays it.
+fn payment() -> (Signed<wiregrant_payout::Batch>, String) {
+    let mut story = Story::honest();
+    let batch = batch(&story.statement(1).clone());
+    let coins =
+        parse_coins(&format!("{}:0:900000:{CHANGE}", "0f".repeat(32)), Network::Regtest).expect("a payment");
+    let change = PayoutAddress::parse(CHANGE, Network::Regtest).expect("a payment");
+    let psbt = build(&batch, &coins, &change, 2).expect("a payment").to_base64();
+    (Signed::sign(batch, &story.statement_key).expect("a payment"), psbt)
+}
+
+#[test]
+fn a_psbt_passes_only_for_the_batch_it_pays() {
+    let (folder, story) = (tempfile::tempdir().unwrap(), Story::honest());
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (note, psbt) = payment();
+    fs::write(path("psbt"), &psbt).unwrap();
+    fs::write(path("note"), note.note()).unwrap();
+    fs::write(path("key"), story.statement_key.verifier().to_string()).unwrap();
+    story.publish(&folder.path().join("public"));
+    let check = |psbt: &str, note: &str, by: &[&str], change: &str| {
+        let (psbt, note) = (path(psbt), path(note));
+        let fixed = ["--json", "payout", "check", &psbt, "--batch-note", &note, "--change", change];
+        wiregrant(fixed.iter().chain(by))
+    };
+    let (key_file, public, state) = (path("key"), path("public"), path("state"));
+    let by_key = ["--statement-key", &key_file];
+    let by_record = ["--public", &public, "--state-dir", &state];
+    for by in [&by_key[..], &by_record] {
+        let run = check("psbt", "note", by, CHANGE);
+        assert_eq!((run.code, &run.json()["result"]), (0, &"ok".into()), "{run:?}");
+        assert!(run.json()["not_checked"].to_string().contains("challenge window"), "{run:?}");
+    }
+    assert_eq!(check("psbt", "note", &by_key, ADDRESS).code, 1);
+
+    let mut other = note.content().clone();
+    other.lines[0].sats = Sats::new(other.total.get() - 1).unwrap();
+    other.total = other.lines[0].sats;
+    let other_note = Signed::sign(other.clone(), &story.statement_key).unwrap();
+    fs::write(path("other"), other_note.note()).unwrap();
+    assert!(check("psbt", "other", &by_key, CHANGE).err.contains("output"));
+    assert!(check("psbt", "other", &by_record, CHANGE).err.contains("expected the logged note"));
+    let forged = Signed::sign(note.content().clone(), &key(story.statement_key.name(), 9)).unwrap();
+    fs::write(path("forged"), forged.note()).unwrap();
+    assert!(check("psbt", "forged", &by_key, CHANGE).err.contains("signature"));
+    assert_eq!(
+        wiregrant(["payout", "check", &path("psbt"), "--batch-note", &path("note"), "--change", CHANGE]).code,
+        2
+    );
+}
+
+#[test]
+fn a_report_adds_up_what_the_statements_say() {
+    let story = Story::honest();
+    let (_, notes) = story.logged();
+    let mut items: Vec<Value> = notes
+        .iter()
+        .filter(|(_, note)| note.starts_with("wiregrant/statement/v1\n"))
+        .map(|(hash, note)| {
+            let epoch = note.lines().find_map(|line| line.strip_prefix("epoch ")).unwrap();
+            let epoch: u64 = epoch.split(' ').next().unwrap().parse().unwrap();
+            json!({ "epoch": epoch, "hash": hash, "note": note })
+        })
+        .collect();
+    items.sort_by_key(|item| item["epoch"].as_u64());
+    let server = answering(json!({ "items": items }));
+    let report = at(&server, &["--json", "report", "spring"]).json();
+    assert_eq!(
+        (&report["units"], &report["bytes"], &report["earned"]),
+        (&"12".into(), &"12000000".into(), &"200001".into())
+    );
+    assert_eq!(report["epochs"][1]["operators"][0]["operator"], "nordlicht");
+    let shown = at(&server, &["report", "spring"]).out;
+    assert!(shown.contains("    1  nordlicht") && shown.contains("200,001 sats earned"), "{shown}");
+    let listed = at(&server, &["statement", "list", "spring"]).out;
+    assert!(listed.contains("100,001") && listed.lines().count() == 3, "{listed}");
+    let other = at(&server, &["report", "autumn"]);
+    assert!(other.code == 1 && other.err.contains("asked for autumn"), "{other:?}");
+}
