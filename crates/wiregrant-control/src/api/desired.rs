@@ -1,0 +1,118 @@
+//! What a node should be doing, told as soon as it changes.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use wiregrant_core::api::{Desired, MAX_WAIT_SECONDS, Membership, NodeState};
+use wiregrant_core::peer::DesiredPeer;
+use wiregrant_core::{NodeId, Timestamp};
+use wiregrant_store::{self as store, Read};
+
+use crate::addresses::NodeAddresses;
+use crate::control_plane::{ControlPlane, Shared};
+use crate::error::{Answer, Failure};
+use crate::extract::{Path, Query};
+use crate::membership;
+use crate::sign_in::Caller;
+
+/// `last_seen` is not written more often than this: nobody needs it finer, and each write costs an fsync.
+const SEEN_SECONDS: u64 = 15;
+
+/// `?known=<revision>&wait=<seconds>`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Waiting {
+    /// The revision the node has.
+    known: Option<u64>,
+    /// How long it will wait for another one.
+    #[serde(default)]
+    wait: u64,
+}
+
+/// `GET /nodes/{node}/desired`: answers at once unless the node has the present revision; then as soon as it changes, or
+/// when the wait is over.
+///
+/// # Errors
+/// `forbidden`, `busy`, `internal`.
+pub async fn wait(
+    State(plane): State<Shared>,
+    caller: Caller,
+    Path(node): Path<NodeId>,
+    Query(waiting): Query<Waiting>,
+) -> Answer<Json<Desired>> {
+    caller.node(&node)?;
+    seen(&plane, &node).await?;
+    let mut changes = plane.changes.listen(node.clone());
+    let mut over =
+        std::pin::pin!(tokio::time::sleep(Duration::from_secs(waiting.wait.min(MAX_WAIT_SECONDS))));
+    loop {
+        let revision = present(&plane, &node).await?.revision;
+        if waiting.known != Some(revision) || plane.is_stopping() {
+            break;
+        }
+        tokio::select! {
+            () = changes.changed() => {}
+            () = &mut over => break,
+        }
+    }
+    desired(&plane, &node, waiting.known).await.map(Json)
+}
+
+async fn present(plane: &ControlPlane, node: &NodeId) -> Answer<store::Node> {
+    let row = plane.store.read().await?.node(node).await?;
+    row.ok_or_else(|| Failure::not_found("node", node))
+}
+
+async fn seen(plane: &ControlPlane, node: &NodeId) -> Answer<()> {
+    let now = plane.clock.now();
+    let last = present(plane, node).await?.last_seen;
+    if last.is_none_or(|last| last.distance_seconds(now) >= SEEN_SECONDS) {
+        let mut write = plane.store.write().await?;
+        write.touch_last_seen(node, now).await?;
+        write.commit().await?;
+    }
+    Ok(())
+}
+
+/// All of it as of one moment.
+async fn desired(plane: &ControlPlane, node: &NodeId, known: Option<u64>) -> Answer<Desired> {
+    let now = plane.clock.now();
+    let mut read = plane.store.read().await?;
+    let row = read.node(node).await?.ok_or_else(|| Failure::not_found("node", node))?;
+    let peers =
+        if known == Some(row.revision) { None } else { Some(peers(plane, &mut read, &row, now).await?) };
+    Ok(Desired {
+        revision: row.revision,
+        peers,
+        membership: membership_in_force(membership::all_of_node(&mut read, node).await?, now),
+        time: now,
+        frozen: row.state != NodeState::Active,
+    })
+}
+
+/// The membership that is open, or the one that ends with an epoch which is not over.
+fn membership_in_force(memberships: Vec<Membership>, now: Timestamp) -> Option<Membership> {
+    memberships.into_iter().find(|membership| !membership::is_over(membership, now))
+}
+
+async fn peers(
+    plane: &ControlPlane,
+    read: &mut Read,
+    node: &store::Node,
+    now: Timestamp,
+) -> Answer<Vec<DesiredPeer>> {
+    let addresses = NodeAddresses::of(node.number, plane.config.pool_v4, plane.config.pool_v6)
+        .ok_or_else(|| Failure::internal(format!("node {} lies outside of the address pools", node.node)))?;
+    let peer = |device: store::Device| {
+        Some(DesiredPeer {
+            public_key: device.public_key,
+            allowed_ips: addresses.allowed_ips(device.host_number?),
+            class: device.class,
+            allotment: device.allotment,
+            expires: device.expires,
+        })
+    };
+    Ok(read.live_devices(&node.node, now).await?.into_iter().filter_map(peer).collect())
+}

@@ -1,0 +1,229 @@
+//! Operators and where they are paid.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use transparency_log::Verifier;
+use wiregrant_core::OperatorId;
+use wiregrant_core::api::{Created, Destination, List, NewDestination, NewOperator, Operator, ProblemKind};
+use wiregrant_core::note::Signed;
+use wiregrant_core::record::RecordEntry;
+use wiregrant_payout::{self as payout, PayoutAddress, PayoutError};
+use wiregrant_store::{self as store, Party, Read, StoreError};
+
+use super::list as as_list;
+use crate::control_plane::{ControlPlane, Shared};
+use crate::error::{Answer, Failure};
+use crate::extract::{Json as Body, Path};
+use crate::keys::Purpose;
+use crate::random;
+use crate::recording::Recording;
+use crate::sign_in::{self, Caller};
+
+/// `POST /operators`
+///
+/// # Errors
+/// `already-exists`, `invalid-request`.
+pub async fn create(
+    State(plane): State<Shared>,
+    Body(new): Body<NewOperator>,
+) -> Answer<(StatusCode, Json<Created>)> {
+    let NewOperator { operator, vkey } = new;
+    let vkey = vkey.map(|vkey| operators_key(&operator, &vkey)).transpose()?.map(|vkey| vkey.to_string());
+    let party = Party::Operator(operator.clone());
+    let token = sign_in::new_token(&party);
+    let now = plane.clock.now();
+    let mut recording = Recording::begin(&plane).await?;
+    match recording.write.insert_operator(&operator, vkey.as_deref(), now).await {
+        Err(StoreError::Exists { .. }) => {
+            let detail = format!("operator: there is one called {operator} already; choose another id");
+            return Err(Failure::new(ProblemKind::AlreadyExists, detail));
+        }
+        other => other?,
+    }
+    recording.write.insert_token(plane.keys.hash(Purpose::Token, &token), &party, now).await?;
+    recording.log(RecordEntry::Operator { operator: operator.clone(), vkey });
+    recording.commit().await?;
+    Ok((StatusCode::CREATED, Json(Created { id: operator.to_string(), token })))
+}
+
+/// `GET /operators`
+///
+/// # Errors
+/// `busy` or `internal`.
+pub async fn list(State(plane): State<Shared>) -> Answer<Json<List<Operator>>> {
+    let mut read = plane.store.read().await?;
+    let mut operators = Vec::new();
+    for operator in read.operators().await? {
+        operators.push(shown(&mut read, operator).await?);
+    }
+    Ok(as_list(operators))
+}
+
+/// `GET /operators/{operator}`
+///
+/// # Errors
+/// `forbidden`, `not-found`.
+pub async fn show(
+    State(plane): State<Shared>,
+    caller: Caller,
+    Path(operator): Path<OperatorId>,
+) -> Answer<Json<Operator>> {
+    caller.acts_for(&operator)?;
+    let mut read = plane.store.read().await?;
+    let row = read.operator(&operator).await?.ok_or_else(|| Failure::not_found("operator", &operator))?;
+    Ok(Json(shown(&mut read, row).await?))
+}
+
+/// `POST /operators/{operator}/destination`
+///
+/// # Errors
+/// `forbidden`, `not-found`, `invalid-request`, `address`, `looks-like-a-secret`, `conflict`.
+pub async fn set_destination(
+    State(plane): State<Shared>,
+    caller: Caller,
+    Path(operator): Path<OperatorId>,
+    Body(new): Body<NewDestination>,
+) -> Answer<Json<Destination>> {
+    caller.acts_for(&operator)?;
+    refuse_secrets(&plane, &new)?;
+    let mut recording = Recording::begin(&plane).await?;
+    let owner = recording.write.operator(&operator).await?;
+    let owner = owner.ok_or_else(|| Failure::not_found("operator", &operator))?;
+    let last = recording.write.newest_destination(&operator).await?;
+    let signed = match (new.note, new.pay) {
+        (Some(note), None) => match signed_by_operator(&plane, &owner, &note, last.as_ref())? {
+            Some(signed) => signed,
+            // The very note that is in force: its answer got lost on the way.
+            None => return Ok(Json(destination(last.expect("a note in force is stored")))),
+        },
+        (None, Some(pay)) => signed_for_operator(&plane, &owner, pay, last.as_ref())?,
+        _ => {
+            let detail = "note, pay: send exactly one of the two";
+            return Err(Failure::new(ProblemKind::InvalidRequest, detail));
+        }
+    };
+    let row = store::Destination {
+        operator: operator.clone(),
+        sequence: signed.content().sequence,
+        note: signed.note().to_owned(),
+        note_hash: signed.hash(),
+        pay: signed.content().pay.clone(),
+        signed_by_operator: owner.vkey.is_some(),
+        created_at: plane.clock.now(),
+    };
+    recording.write.insert_destination(&row).await?;
+    recording.log(RecordEntry::Destination { operator, sequence: row.sequence, note: row.note_hash });
+    recording.commit().await?;
+    Ok(Json(destination(row)))
+}
+
+async fn shown(read: &mut Read, row: store::Operator) -> Answer<Operator> {
+    let newest = read.newest_destination(&row.operator).await?;
+    Ok(Operator { operator: row.operator, vkey: row.vkey, destination: newest.map(destination) })
+}
+
+fn destination(row: store::Destination) -> Destination {
+    let store::Destination { sequence, pay, note, signed_by_operator, .. } = row;
+    Destination { sequence, pay, note, signed_by_operator }
+}
+
+fn operators_key(operator: &OperatorId, vkey: &str) -> Answer<Verifier> {
+    let refuse = || {
+        let expected = "a verifier key named like the operator, as `wiregrant operator key make` prints it";
+        Failure::field("vkey", vkey, expected)
+    };
+    let key: Verifier = vkey.parse().map_err(|_| refuse())?;
+    if key.name() == operator.as_str() { Ok(key) } else { Err(refuse()) }
+}
+
+/// A string that looks like a private key is refused before anything may repeat it.
+fn refuse_secrets(plane: &ControlPlane, new: &NewDestination) -> Answer<()> {
+    for text in [&new.note, &new.pay].into_iter().flatten() {
+        if let Err(error @ PayoutError::LooksLikeASecret { .. }) =
+            PayoutAddress::parse(text.trim(), plane.config.network)
+        {
+            return Err(refused(&error));
+        }
+    }
+    Ok(())
+}
+
+fn refused(error: &PayoutError) -> Failure {
+    let kind = match error {
+        PayoutError::LooksLikeASecret { .. } => ProblemKind::LooksLikeASecret,
+        _ => ProblemKind::Address,
+    };
+    Failure::new(kind, error.to_string())
+}
+
+/// Checks a note that an operator has signed; `None` when it is the one in force.
+fn signed_by_operator(
+    plane: &ControlPlane,
+    owner: &store::Operator,
+    note: &str,
+    last: Option<&store::Destination>,
+) -> Answer<Option<Signed<payout::Destination>>> {
+    if last.is_some_and(|last| last.note == note) {
+        return Ok(None);
+    }
+    let vkey = owner.vkey.as_ref().ok_or_else(|| {
+        let detail = format!("note: {} has no key here; send the address as `pay`", owner.operator);
+        Failure::new(ProblemKind::InvalidRequest, detail)
+    })?;
+    let vkey: Verifier = vkey.parse().map_err(Failure::internal)?;
+    let signed = Signed::<payout::Destination>::parse(note)
+        .map_err(|error| Failure::new(ProblemKind::InvalidRequest, format!("note: {error}")))?;
+    signed
+        .verified_by(&vkey)
+        .map_err(|error| Failure::new(ProblemKind::InvalidRequest, format!("note: {error}")))?;
+    let content = signed.content();
+    let agree = |field: &str, expected: String, found: String| {
+        if expected == found {
+            return Ok(());
+        }
+        let detail = format!("note: {field}: expected {expected}, found {found}; sign it again");
+        Err(Failure::new(ProblemKind::Conflict, detail).with("expected", expected))
+    };
+    agree("log", plane.config.origin.to_string(), content.log.to_string())?;
+    agree("network", plane.config.network.to_string(), content.network.to_string())?;
+    agree("operator", owner.operator.to_string(), content.operator.to_string())?;
+    let (sequence, previous) = next(last);
+    agree("sequence", sequence.to_string(), content.sequence.to_string())?;
+    let shown = |hash: Option<transparency_log::Hash>| wiregrant_core::note::or_dash(hash);
+    agree("previous", shown(previous), shown(content.previous))?;
+    content.address().map_err(|error| refused(&error))?;
+    Ok(Some(signed))
+}
+
+/// Signs in the place of an operator who has no key; every check says so.
+fn signed_for_operator(
+    plane: &ControlPlane,
+    owner: &store::Operator,
+    pay: String,
+    last: Option<&store::Destination>,
+) -> Answer<Signed<payout::Destination>> {
+    if owner.vkey.is_some() {
+        let detail = format!(
+            "pay: {} has a key; send a note signed with it (`wiregrant destination sign`)",
+            owner.operator
+        );
+        return Err(Failure::new(ProblemKind::InvalidRequest, detail));
+    }
+    let address = PayoutAddress::parse(&pay, plane.config.network).map_err(|error| refused(&error))?;
+    let (sequence, previous) = next(last);
+    let content = payout::Destination {
+        log: plane.config.origin.clone(),
+        network: plane.config.network,
+        operator: owner.operator.clone(),
+        sequence,
+        previous,
+        salt: random::salt(),
+        pay: address.to_string(),
+    };
+    Signed::sign(content, &plane.keys.statement).map_err(Failure::internal)
+}
+
+fn next(last: Option<&store::Destination>) -> (u64, Option<transparency_log::Hash>) {
+    (last.map_or(1, |last| last.sequence.saturating_add(1)), last.map(|last| last.note_hash))
+}

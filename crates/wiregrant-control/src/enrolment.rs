@@ -1,0 +1,222 @@
+//! Enrolment: an invitation and two public keys become a node.
+
+use data_encoding::{BASE64, Specification};
+use transparency_log::Verifier;
+use wiregrant_core::api::{Join, Joined, ProblemKind};
+use wiregrant_core::record::RecordEntry;
+use wiregrant_core::{NodeId, Timestamp};
+use wiregrant_store::{self as store, NewNode, StoreError};
+
+use crate::addresses::NodeAddresses;
+use crate::config::{NODE_PREFIX_V4, NODE_PREFIX_V6};
+use crate::control_plane::ControlPlane;
+use crate::error::{Answer, Failure};
+use crate::keys::Purpose;
+use crate::random;
+use crate::recording::Recording;
+
+const MAX_ENDPOINT_CHARS: usize = 255;
+const MAX_AGENT_CHARS: usize = 40;
+
+/// Enrols a node, or tells one that was enrolled with the same invitation and keys what it was told before.
+///
+/// # Errors
+/// `invitation`, `invalid-request`, `request-signature`, `already-exists`, `no-node` when the address pools are used up.
+pub async fn join(plane: &ControlPlane, join: &Join) -> Answer<Joined> {
+    let identity = Identity::checked(plane, join)?;
+    let listen_port = check_endpoint(&join.endpoint)?;
+    check_agent(&join.agent)?;
+    let secret_hash = plane.keys.hash(Purpose::Invitation, &join.secret);
+    let now = plane.clock.now();
+
+    let mut recording = Recording::begin(plane).await?;
+    let invitation = recording.write.invitation(secret_hash).await?;
+    let invitation =
+        invitation.ok_or_else(|| refused("it was not made here; copy it whole, or ask for a new one"))?;
+    if let Some(node) = &invitation.node {
+        let node = recording.write.node(node).await?;
+        let same = |node: &store::Node| {
+            node.identity_key == identity.0 && node.wireguard_public_key == join.wireguard_public_key
+        };
+        let node = node.filter(same).ok_or_else(|| refused("another node has used it; ask for a new one"))?;
+        return joined(plane, &node.node, &invitation, node.number, listen_port);
+    }
+    if invitation.expires <= now {
+        return Err(refused(&format!("it expired at {}; ask for a new one", invitation.expires)));
+    }
+    let node = new_node(&invitation, &identity, join)?;
+    let number = insert(plane, &mut recording, &node, now).await?;
+    recording.write.use_invitation(secret_hash, &node.node).await?;
+    let NewNode { node: id, operator, vkey, .. } = node;
+    recording.log(RecordEntry::Enrol { node: id.clone(), operator, vkey });
+    recording.commit().await?;
+    joined(plane, &id, &invitation, number, listen_port)
+}
+
+fn refused(why: &str) -> Failure {
+    Failure::new(ProblemKind::Invitation, format!("invitation: {why}"))
+}
+
+/// A node's Ed25519 key, whose owner has signed the request.
+struct Identity([u8; 32]);
+
+impl Identity {
+    fn checked(plane: &ControlPlane, join: &Join) -> Answer<Self> {
+        let given = &join.identity_public_key;
+        let refuse =
+            || Failure::field("identity_public_key", given, "an Ed25519 key: 32 bytes in padded base64");
+        let key = BASE64.decode(given.as_bytes()).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        let key = key.ok_or_else(refuse)?;
+        let verifier = Verifier::from_public_key("join", key).map_err(|_| refuse())?;
+        let signature = BASE64.decode(join.signature.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+        let signature = signature
+            .ok_or_else(|| Failure::field("signature", &join.signature, "64 bytes in padded base64"))?;
+        if !verifier.verify(join.text(&plane.config.origin).as_bytes(), &signature) {
+            let detail = "signature: it is not by identity_public_key over this request and log";
+            return Err(Failure::new(ProblemKind::RequestSignature, detail));
+        }
+        join.wireguard_public_key.checked()?;
+        Ok(Self(key))
+    }
+}
+
+fn new_node(invitation: &store::Invitation, identity: &Identity, join: &Join) -> Answer<NewNode> {
+    let node = random_id();
+    let vkey = Verifier::from_public_key(node.as_str(), identity.0).map_err(Failure::internal)?;
+    Ok(NewNode {
+        node,
+        operator: invitation.operator.clone(),
+        location: invitation.location.clone(),
+        vkey: vkey.to_string(),
+        identity_key: identity.0,
+        wireguard_public_key: join.wireguard_public_key,
+        endpoint: join.endpoint.clone(),
+        agent: join.agent.clone(),
+        backend: join.backend,
+    })
+}
+
+async fn insert(
+    plane: &ControlPlane,
+    recording: &mut Recording<'_>,
+    node: &NewNode,
+    now: Timestamp,
+) -> Answer<u32> {
+    match recording.write.insert_node(node, capacity(plane), now).await {
+        Err(StoreError::Exists { columns, .. }) => {
+            let detail =
+                format!("{columns}: a node has this key already; delete the agent's state and join anew");
+            Err(Failure::new(ProblemKind::AlreadyExists, detail))
+        }
+        Err(error @ StoreError::TooLarge { .. }) => {
+            let detail = format!("the address pools are used up ({error}); the administrator can widen them");
+            Err(Failure::new(ProblemKind::NoNode, detail))
+        }
+        other => Ok(other?),
+    }
+}
+
+/// How many nodes the smaller of the pools has room for.
+fn capacity(plane: &ControlPlane) -> u32 {
+    let parts =
+        |part: u8, pool: u8| 1u32.checked_shl(u32::from(part.saturating_sub(pool))).unwrap_or(u32::MAX);
+    let v4 = parts(NODE_PREFIX_V4, plane.config.pool_v4.prefix_len());
+    v4.min(parts(NODE_PREFIX_V6, plane.config.pool_v6.prefix_len()))
+}
+
+fn joined(
+    plane: &ControlPlane,
+    node: &NodeId,
+    invitation: &store::Invitation,
+    number: u32,
+    listen_port: u16,
+) -> Answer<Joined> {
+    let addresses =
+        NodeAddresses::of(number, plane.config.pool_v4, plane.config.pool_v6).ok_or_else(|| {
+            Failure::internal(format!("node number {number} lies outside of the address pools"))
+        })?;
+    Ok(Joined {
+        node: node.clone(),
+        operator: invitation.operator.clone(),
+        log: plane.config.origin.clone(),
+        log_vkey: plane.keys.record.verifier().to_string(),
+        reports_vkey: plane.keys.reports.verifier().to_string(),
+        addresses: addresses.interface(),
+        listen_port,
+    })
+}
+
+/// `node-` and eight random letters and digits, without those that are taken for one another.
+fn random_id() -> NodeId {
+    let mut specification = Specification::new();
+    specification.symbols.push_str("0123456789abcdefghjkmnpqrstvwxyz");
+    let encoding = specification.encoding().expect("32 distinct symbols are an encoding");
+    let id = format!("node-{}", encoding.encode(&random::bytes::<5>()));
+    id.parse().expect("small letters and digits are an id")
+}
+
+/// The port of `host:port`, where an IPv6 host stands in brackets.
+fn check_endpoint(endpoint: &str) -> Answer<u16> {
+    let refuse = || {
+        let shown: String = endpoint.chars().take(MAX_ENDPOINT_CHARS).collect();
+        Failure::field("endpoint", shown, "host:port, such as 198.51.100.7:51820 or [2001:db8::7]:51820")
+    };
+    let (host, port) = endpoint.rsplit_once(':').ok_or_else(refuse)?;
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let good = match bracketed {
+        Some(host) => host.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.'),
+    };
+    let port = port.parse::<u16>().ok().filter(|number| *number > 0 && number.to_string() == port);
+    port.filter(|_| good && endpoint.len() <= MAX_ENDPOINT_CHARS).ok_or_else(refuse)
+}
+
+fn check_agent(agent: &str) -> Answer<()> {
+    if (1..=MAX_AGENT_CHARS).contains(&agent.len()) && agent.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(());
+    }
+    let shown: String = agent.chars().take(MAX_AGENT_CHARS).collect();
+    Err(Failure::field("agent", shown, "a version of 1 to 40 printable characters without spaces"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_a_host_and_a_port() {
+        for good in ["198.51.100.7:51820", "[2001:db8::7]:1", "vpn.example.org:65535"] {
+            assert!(check_endpoint(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "host",
+            ":1",
+            "host:",
+            "host:0",
+            "host:65536",
+            "host:01",
+            "2001:db8::7:51820",
+            "[::1:5",
+            "a b:1",
+        ] {
+            let detail = check_endpoint(bad).unwrap_err().problem().detail.clone();
+            assert!(detail.contains("endpoint") && detail.contains("host:port"), "{detail}");
+        }
+    }
+
+    #[test]
+    fn a_random_id_is_an_id() {
+        assert_eq!(random_id().as_str().len(), "node-".len() + 8);
+        assert_ne!(random_id(), random_id());
+    }
+
+    proptest! {
+        #[test]
+        fn no_endpoint_makes_the_check_panic(endpoint in "[\\[\\]:.a-z0-9 \\PC]{0,40}") {
+            let _ = check_endpoint(&endpoint);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What handlers take out of a request: body, path and query, refused as problems that name the field.
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+use wiregrant_core::api::ProblemKind;
+
+use crate::error::Failure;
+
+/// A JSON body.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let body = Bytes::from_request(request, state).await.map_err(|error| unread(&error))?;
+        parse_json(&body).map(Self)
+    }
+}
+
+/// A body as text.
+#[derive(Debug)]
+pub struct Text(pub String);
+
+impl<S: Send + Sync> FromRequest<S> for Text {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let body = Bytes::from_request(request, state).await.map_err(|error| unread(&error))?;
+        String::from_utf8(body.to_vec())
+            .map(Self)
+            .map_err(|error| Failure::new(ProblemKind::InvalidRequest, format!("body: not UTF-8: {error}")))
+    }
+}
+
+/// The variables of the path.
+#[derive(Debug)]
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        match axum::extract::Path::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(path)) => Ok(Self(path)),
+            Err(error) => {
+                Err(Failure::new(ProblemKind::InvalidRequest, format!("path: {}", error.body_text())))
+            }
+        }
+    }
+}
+
+/// The variables of the query.
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        match axum::extract::Query::from_request_parts(parts, state).await {
+            Ok(axum::extract::Query(query)) => Ok(Self(query)),
+            Err(error) => {
+                Err(Failure::new(ProblemKind::InvalidRequest, format!("query: {}", error.body_text())))
+            }
+        }
+    }
+}
+
+/// Reads JSON; a refusal says at which field.
+///
+/// # Errors
+/// `invalid-request`, with the field's path and what is wrong there.
+pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let refuse = |at: String, message: String| {
+        let at = if at == "." { "body".to_owned() } else { at };
+        Failure::new(ProblemKind::InvalidRequest, format!("{at}: {message}"))
+    };
+    let value = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| refuse(error.path().to_string(), error.inner().to_string()))?;
+    json.end().map_err(|error| refuse(".".to_owned(), error.to_string()))?;
+    Ok(value)
+}
+
+/// Why a body could not be read.
+#[must_use]
+pub fn unread(error: &BytesRejection) -> Failure {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return too_large();
+    }
+    Failure::new(ProblemKind::InvalidRequest, format!("body: {}", error.body_text()))
+}
+
+/// The answer to a body beyond its limit.
+#[must_use]
+pub fn too_large() -> Failure {
+    Failure::new(ProblemKind::TooLarge, "body: longer than this address takes; send less at a time")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use wiregrant_core::api::{NewAccessCodes, NewOperator};
+
+    use super::*;
+
+    fn refusal(body: &str) -> String {
+        parse_json::<NewAccessCodes>(body.as_bytes()).unwrap_err().problem().detail.clone()
+    }
+
+    #[test]
+    fn a_refused_body_names_the_field_and_what_it_takes() {
+        let rest = r#""devices": 1, "quota_bytes": "5", "expires": "2026-07-06T12:00:00Z"}"#;
+        for (body, names) in [
+            (format!(r#"{{"count": "x", {rest}"#), ["count", "integer"]),
+            (format!(r#"{{"colour": 1, {rest}"#), ["colour", "unknown field"]),
+            (format!("{{{rest}"), ["count", "missing field"]),
+            (String::new(), ["body", "EOF"]),
+            (format!(r#"{{"count": 1, {rest} x"#), ["body", "trailing"]),
+        ] {
+            let message = refusal(&body);
+            assert!(names.iter().all(|name| message.contains(name)), "{message}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_the_parser_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse_json::<NewOperator>(&body);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What happens by itself: epochs are closed when they are due.
+
+use std::time::Duration;
+
+use wiregrant_core::api::Membership;
+use wiregrant_core::terms::Terms;
+use wiregrant_core::{GrantId, Timestamp};
+use wiregrant_store::Read;
+
+use crate::closing;
+use crate::control_plane::{ControlPlane, Shared};
+use crate::error::Answer;
+use crate::membership;
+
+/// How often to look, in seconds.
+const LOOK_SECONDS: u64 = 1;
+/// An epoch that is due waits this much longer for members whose report of its end is not there yet, in seconds. It
+/// matters where the close delay is short: the reports of the boundary are then just on their way.
+pub const STRAGGLER_SECONDS: u64 = 20;
+
+/// Closes epochs as they become due, until told to stop.
+pub async fn run(plane: Shared) {
+    let mut stopped = std::pin::pin!(plane.stopped());
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(LOOK_SECONDS)) => {}
+            () = &mut stopped => return,
+        }
+        if let Err(failure) = close_due_epochs(&plane).await {
+            tracing::error!(%failure, "due epochs could not be closed; it is tried again");
+        }
+    }
+}
+
+/// Closes every epoch that is due.
+///
+/// # Errors
+/// The first that keeps one from being closed.
+pub async fn close_due_epochs(plane: &ControlPlane) -> Answer<()> {
+    while let Some((grant, number)) = next_due(plane).await? {
+        closing::close(plane, &grant, number).await?;
+    }
+    Ok(())
+}
+
+async fn next_due(plane: &ControlPlane) -> Answer<Option<(GrantId, u64)>> {
+    let now = plane.clock.now();
+    let mut read = plane.store.read().await?;
+    for grant in read.grants().await? {
+        let terms = membership::terms(&grant)?;
+        let number = read.epochs_closed(&grant.grant_id).await?.saturating_add(1);
+        let Some(opens_at) = closing::opens_at(&terms, number) else { continue };
+        let patience_is_over = opens_at.plus_seconds(STRAGGLER_SECONDS) <= now;
+        if opens_at <= now
+            && (patience_is_over || all_have_reported(&mut read, &grant.grant_id, &terms, number).await?)
+        {
+            return Ok(Some((grant.grant_id, number)));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether every member of the epoch has reported up to its end.
+async fn all_have_reported(read: &mut Read, grant: &GrantId, terms: &Terms, number: u64) -> Answer<bool> {
+    let Some((start, end)) = terms.schedule().bounds(number) else { return Ok(true) };
+    for row in read.memberships_of_grant(grant).await? {
+        let node = row.node.clone();
+        if takes_part(&membership::with_schedule(row, terms), start)
+            && read.head_report(&node).await?.is_none_or(|head| head.end_at < end)
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn takes_part(membership: &Membership, within: Timestamp) -> bool {
+    membership.label_at(within).is_some()
+}

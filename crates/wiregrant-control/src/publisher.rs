@@ -1,0 +1,238 @@
+//! The publisher: keeps the public folder equal to the database.
+//!
+//! It runs after commits, never inside of them, and writes what is missing: tiles and bundles first, a log's checkpoint
+//! last, each file whole or not at all. So a mirror that copies the folder at any moment finds every tile that its
+//! checkpoint asks for; and a crash between a commit and the files is mended by the next run, because what to write
+//! follows from the database alone.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use thiserror::Error;
+use transparency_log::{
+    Checkpoint, LogError, TileId, Verifier, bundle_path, encode_bundle, encode_tile, tiles_between,
+};
+use wiregrant_store::{Log, Store, StoreError};
+
+use crate::control_plane::{ControlPlane, Shared};
+use crate::error::Failure;
+use crate::file::{self, Readers};
+use crate::pages_of_grants;
+
+/// The least time between two publications: a burst of reports is one.
+const PAUSE_MILLISECONDS: u64 = 500;
+/// Without a commit that says so, it looks this often whether something is missing.
+const LOOK_SECONDS: u64 = 60;
+const MAX_CHECKPOINT_BYTES: u64 = 64 * 1024;
+const HASH_BYTES: u64 = 32;
+
+/// Why the public folder could not be brought up to date.
+#[derive(Debug, Error)]
+pub enum PublishError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The folder.
+    #[error(transparent)]
+    File(#[from] io::Error),
+    /// A log that cannot be written as tiles.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A page that cannot be rendered.
+    #[error("pages: {0}")]
+    Page(String),
+}
+
+impl From<Failure> for PublishError {
+    fn from(failure: Failure) -> Self {
+        Self::Page(failure.to_string())
+    }
+}
+
+/// Publishes after every commit, and now and then without one, until told to stop.
+pub async fn run(plane: Shared) {
+    let mut stopped = std::pin::pin!(plane.stopped());
+    loop {
+        tokio::select! {
+            () = plane.publish.notified() => {}
+            () = tokio::time::sleep(Duration::from_secs(LOOK_SECONDS)) => {}
+            () = &mut stopped => break,
+        }
+        publish_or_say(&plane).await;
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(PAUSE_MILLISECONDS)) => {}
+            () = &mut stopped => break,
+        }
+    }
+    publish_or_say(&plane).await; // what was committed while we stopped
+}
+
+async fn publish_or_say(plane: &ControlPlane) {
+    if let Err(error) = publish(plane).await {
+        tracing::error!(%error, "the public folder is behind; it is tried again");
+    }
+}
+
+/// Brings the folder up to date with the database, and looks at every file that should be there.
+///
+/// # Errors
+/// Whatever the database or the folder refuses.
+pub async fn reconcile(plane: &ControlPlane) -> Result<(), PublishError> {
+    for log in Log::ALL {
+        published(plane, log).publish(&plane.store, 0).await?;
+    }
+    publish_notes(plane).await?;
+    publish_pages(plane).await
+}
+
+/// Brings the folder up to date with the database, trusting the files that were written before.
+///
+/// # Errors
+/// Whatever the database or the folder refuses.
+pub async fn publish(plane: &ControlPlane) -> Result<(), PublishError> {
+    for log in Log::ALL {
+        let log = published(plane, log);
+        let since = log.published_size()?;
+        log.publish(&plane.store, since).await?;
+    }
+    publish_notes(plane).await?;
+    publish_pages(plane).await
+}
+
+/// Pages are rendered once for each statement, batch or terms, and not for every report.
+async fn publish_pages(plane: &ControlPlane) -> Result<(), PublishError> {
+    if !plane.pages_are_stale.swap(false, Ordering::SeqCst) {
+        return Ok(());
+    }
+    let published = pages_of_grants::publish(plane).await;
+    if published.is_err() {
+        plane.pages_are_stale.store(true, Ordering::SeqCst);
+    }
+    published
+}
+
+/// Notes that everyone may read, named by their hash.
+async fn publish_notes(plane: &ControlPlane) -> Result<(), PublishError> {
+    let folder = plane.config.public_dir.join("log/note");
+    file::make_folder(&folder, Readers::Everyone)?;
+    let mut read = plane.store.read().await?;
+    for hash in read.public_note_hashes().await? {
+        let path = folder.join(hash.to_hex());
+        if !path.exists()
+            && let Some(note) = read.public_note(hash).await?
+        {
+            file::write_whole(&path, note.as_bytes(), Readers::Everyone)?;
+        }
+    }
+    Ok(())
+}
+
+fn published(plane: &ControlPlane, log: Log) -> PublishedLog {
+    let (name, key) = match log {
+        Log::Record => ("log", &plane.keys.record),
+        Log::Reports => ("reports", &plane.keys.reports),
+    };
+    PublishedLog { log, folder: plane.config.public_dir.join(name), verifier: key.verifier() }
+}
+
+/// One log's part of the folder.
+struct PublishedLog {
+    log: Log,
+    folder: PathBuf,
+    verifier: Verifier,
+}
+
+impl PublishedLog {
+    /// The size that the published checkpoint tells; 0 where there is none that is ours.
+    fn published_size(&self) -> Result<u64, PublishError> {
+        let note = file::read_if_there(&self.folder.join("checkpoint"), MAX_CHECKPOINT_BYTES)?;
+        let checkpoint = note.and_then(|note| Checkpoint::parse_verified(&note, &self.verifier).ok());
+        Ok(checkpoint.map_or(0, |checkpoint| checkpoint.size))
+    }
+
+    async fn publish(&self, store: &Store, since: u64) -> Result<(), PublishError> {
+        file::make_folder(&self.folder, Readers::Everyone)?;
+        let Some((size, checkpoint)) = store.read().await?.newest_checkpoint(self.log).await? else {
+            return Ok(());
+        };
+        if since == size && size > 0 {
+            return Ok(());
+        }
+        // A folder that is ahead of the database is another's, or the database was restored from a backup.
+        for tile in tiles_between(if since > size { 0 } else { since }, size) {
+            self.write_tile(store, tile).await?;
+        }
+        self.write("vkey", format!("{}\n", self.verifier).as_bytes())?;
+        self.write("checkpoint", checkpoint.as_bytes())
+    }
+
+    async fn write_tile(&self, store: &Store, tile: TileId) -> Result<(), PublishError> {
+        let length = u64::from(tile.width).saturating_mul(HASH_BYTES);
+        if !tile.is_full() || self.length(&tile.path()) != Some(length) {
+            let hashes = store.read().await?.tile(self.log, tile).await?;
+            self.write(&tile.path(), &encode_tile(&hashes))?;
+        }
+        if tile.level == 0 {
+            let path = bundle_path(tile.index, tile.width);
+            if !tile.is_full() || self.length(&path).is_none() {
+                let entries = store.read().await?.bundle(self.log, tile.index, tile.width).await?;
+                self.write(&path, &encode_bundle(&entries)?)?;
+            }
+        }
+        if tile.is_full() {
+            self.remove_partials_before(tile)?;
+        }
+        Ok(())
+    }
+
+    /// Once a tile is full, the partial forms of the one before it are of use to nobody: whoever still holds a checkpoint
+    /// that asks for them may take the full tile instead (c2sp.org/tlog-tiles, "Partial tiles").
+    fn remove_partials_before(&self, tile: TileId) -> Result<(), PublishError> {
+        let Some(index) = tile.index.checked_sub(1) else { return Ok(()) };
+        let mut paths = vec![TileId { index, ..tile }.path()];
+        if tile.level == 0 {
+            paths.push(bundle_path(index, tile.width));
+        }
+        for path in paths {
+            let partials = self.folder.join(format!("{path}.p"));
+            match std::fs::remove_dir_all(&partials) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn length(&self, path: &str) -> Option<u64> {
+        std::fs::metadata(self.folder.join(path)).ok().map(|file| file.len())
+    }
+
+    fn write(&self, path: &str, bytes: &[u8]) -> Result<(), PublishError> {
+        write_public(&self.folder.join(path), bytes)
+    }
+}
+
+/// Writes a public file and the folders above it; one that has these bytes already is left alone.
+///
+/// # Errors
+/// Whatever the file system refuses.
+pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), PublishError> {
+    if std::fs::read(path).is_ok_and(|present| present == bytes) {
+        return Ok(());
+    }
+    if let Some(folder) = path.parent() {
+        file::make_folder(folder, Readers::Everyone)?;
+    }
+    Ok(file::write_whole(path, bytes, Readers::Everyone)?)
+}
+
+/// Files of pages by their paths below the folder, written in the order of their names.
+///
+/// # Errors
+/// Whatever the file system refuses.
+pub fn write_all(folder: &Path, files: &BTreeMap<String, String>) -> Result<(), PublishError> {
+    files.iter().try_for_each(|(path, text)| write_public(&folder.join(path), text.as_bytes()))
+}

@@ -1,0 +1,87 @@
+//! `Recording`: a change together with the entries of the record log that describe it, in one transaction.
+
+use std::sync::atomic::Ordering;
+
+use transparency_log::{Checkpoint, Hash, SigningKey};
+use wiregrant_core::record::RecordEntry;
+use wiregrant_store::{Log, Write};
+
+use crate::control_plane::ControlPlane;
+use crate::error::{Answer, Failure};
+
+/// A transaction under way. Dropped without [`Self::commit`], nothing has happened.
+pub struct Recording<'a> {
+    plane: &'a ControlPlane,
+    /// The rows' side.
+    pub write: Write,
+    entries: Vec<RecordEntry>,
+}
+
+impl<'a> Recording<'a> {
+    /// Begins one; writers queue here.
+    ///
+    /// # Errors
+    /// `busy` or `internal`.
+    pub async fn begin(plane: &'a ControlPlane) -> Answer<Self> {
+        Ok(Self { plane, write: plane.store.write().await?, entries: Vec::new() })
+    }
+
+    /// Adds an entry, to be appended at the commit.
+    pub fn log(&mut self, entry: RecordEntry) {
+        self.entries.push(entry);
+    }
+
+    /// Appends the entries, signs the record log's new checkpoint, and commits all of it.
+    ///
+    /// # Errors
+    /// `busy` or `internal`; then nothing has happened.
+    pub async fn commit(mut self) -> Answer<()> {
+        if !self.entries.is_empty() {
+            let entries: Vec<String> = self.entries.iter().map(ToString::to_string).collect();
+            append(&mut self.write, Log::Record, &self.plane.keys.record, &entries).await?;
+        }
+        let changes_pages = self.entries.iter().any(is_on_a_page);
+        self.write.commit().await?;
+        if changes_pages {
+            self.plane.pages_are_stale.store(true, Ordering::SeqCst);
+        }
+        self.plane.publish.notify_one();
+        Ok(())
+    }
+}
+
+fn is_on_a_page(entry: &RecordEntry) -> bool {
+    use RecordEntry::{Batch, Paid, Statement, Terms, Void};
+    matches!(entry, Terms { .. } | Statement { .. } | Batch { .. } | Paid { .. } | Void { .. })
+}
+
+/// Entries that were appended, with the checkpoint that covers them.
+#[derive(Debug, Clone)]
+pub struct Signed {
+    /// Index of the first.
+    pub first_index: u64,
+    /// Size of the log after the last.
+    pub size: u64,
+    /// The checkpoint at that size.
+    pub checkpoint: String,
+}
+
+/// Appends entries to a log and signs its new checkpoint, within the transaction.
+///
+/// # Errors
+/// `busy` or `internal`.
+pub async fn append(write: &mut Write, log: Log, key: &SigningKey, entries: &[String]) -> Answer<Signed> {
+    let appended = write.append(log, entries).await?;
+    let size = appended.edge.size();
+    let checkpoint = checkpoint(key, size, appended.edge.root())?;
+    write.put_checkpoint(log, size, &checkpoint).await?;
+    Ok(Signed { first_index: appended.first_index, size, checkpoint })
+}
+
+/// A signed checkpoint of the log whose name `key` bears.
+///
+/// # Errors
+/// `internal`.
+pub fn checkpoint(key: &SigningKey, size: u64, root: Hash) -> Answer<String> {
+    Checkpoint { origin: key.name().to_owned(), size, root }.sign(key).map_err(Failure::internal)
+}
