@@ -96,6 +96,48 @@ pub enum LogError {
         /// Id of the wanted key.
         key_id: u32,
     },
+    /// A cosignature whose time is none.
+    #[error("cosignature by {name:?} has time {timestamp}, Unix seconds from 1 to 2^63-1 are allowed")]
+    CosignatureTime {
+        /// Name of the cosigner.
+        name: String,
+        /// The time in Unix seconds.
+        timestamp: u64,
+    },
+    /// A policy that can never or always be met.
+    #[error("{threshold} of {witnesses} witnesses cannot be asked for, from 1 to {witnesses} can")]
+    WitnessThreshold {
+        /// Witnesses that must have cosigned.
+        threshold: usize,
+        /// Witnesses named.
+        witnesses: usize,
+    },
+    /// One witness under two names, or twice under one.
+    #[error("witnesses {first:?} and {second:?} have one key and would count as two; name it once")]
+    WitnessTwice {
+        /// Name in the earlier place.
+        first: String,
+        /// Name in the later place.
+        second: String,
+    },
+    /// A checkpoint that too few of the policy's witnesses cosigned.
+    #[error("cosigned by {found} of {witnesses} witnesses, {threshold} are required; missing: {missing}")]
+    TooFewWitnesses {
+        /// Witnesses that cosigned.
+        found: usize,
+        /// Witnesses that the policy names.
+        witnesses: usize,
+        /// Witnesses that must have cosigned.
+        threshold: usize,
+        /// Names of those that did not, joined by commas.
+        missing: String,
+    },
+    /// A text that is not an add-checkpoint request (c2sp.org/tlog-witness).
+    #[error("add-checkpoint request: {reason}")]
+    AddCheckpointFormat {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A checkpoint whose text is not origin, size, root.
     #[error("checkpoint: {reason}")]
     CheckpointFormat {

@@ -9,10 +9,27 @@ use zeroize::Zeroize;
 
 use crate::error::{LogError, excerpt};
 use crate::hash::Hash;
-use crate::note::check_text;
+use crate::note::{NoteSignature, check_text};
 
-/// Signature type identifier of Ed25519 in key ids and vkeys (c2sp.org/signed-note).
-const ED25519: u8 = 0x01;
+/// What a key signs: the identifier in key ids and vkeys that keeps one kind of signature from passing for another
+/// (c2sp.org/signed-note).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SignatureType {
+    /// Ed25519 over a note's text.
+    Note = 0x01,
+    /// Ed25519 over a checkpoint and a time (c2sp.org/tlog-cosignature).
+    Cosignature = 0x04,
+}
+
+impl SignatureType {
+    /// What to say of a vkey of another type.
+    fn mismatch(self) -> &'static str {
+        match self {
+            Self::Note => "the key's type is not Ed25519 (0x01)",
+            Self::Cosignature => "the key's type is not Ed25519 cosignature (0x04)",
+        }
+    }
+}
 
 /// A named Ed25519 key that signs notes. The seed is wiped on drop and shown by nothing.
 #[derive(Clone)]
@@ -26,10 +43,15 @@ impl SigningKey {
     ///
     /// # Errors
     /// [`LogError::KeyName`] when no signature line could carry `name`.
-    pub fn new(name: &str, mut seed: [u8; 32]) -> Result<Self, LogError> {
+    pub fn new(name: &str, seed: [u8; 32]) -> Result<Self, LogError> {
+        Self::of_type(SignatureType::Note, name, seed)
+    }
+
+    /// [`SigningKey::new`] for a key of either type.
+    pub(crate) fn of_type(kind: SignatureType, name: &str, mut seed: [u8; 32]) -> Result<Self, LogError> {
         let key = ed25519_dalek::SigningKey::from_bytes(&seed);
         seed.zeroize();
-        let verifier = Verifier::from_public_key(name, key.verifying_key().to_bytes())?;
+        let verifier = Verifier::of_type(kind, name, key.verifying_key().to_bytes())?;
         Ok(Self { key, verifier })
     }
 
@@ -61,9 +83,12 @@ impl SigningKey {
     /// The signature line over `text`, with its newline.
     #[must_use]
     pub fn sign_line(&self, text: &str) -> String {
-        let mut blob = self.verifier.key_id.to_be_bytes().to_vec();
-        blob.extend(self.sign_bytes(text.as_bytes()));
-        format!("\u{2014} {} {}\n", self.name(), BASE64.encode(&blob))
+        self.line(self.sign_bytes(text.as_bytes()).to_vec()).to_string()
+    }
+
+    /// The signature line that carries these bytes under this key's name and id.
+    pub(crate) fn line(&self, signature: Vec<u8>) -> NoteSignature {
+        NoteSignature { name: self.name().to_owned(), key_id: self.verifier.key_id, signature }
     }
 
     /// The bare Ed25519 signature over `message`. The caller keeps such messages apart from notes' texts.
@@ -82,6 +107,7 @@ impl fmt::Debug for SigningKey {
 /// A named public key. As text it is a vkey: `<name>+<hex key id>+<base64(0x01 || public key)>`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Verifier {
+    kind: SignatureType,
     name: String,
     key_id: u32,
     key: VerifyingKey,
@@ -94,6 +120,11 @@ impl Verifier {
     /// [`LogError::KeyName`], or [`LogError::WeakKey`] for bytes that are no curve point, a point of small order
     /// (under which one signature fits many messages), or a second spelling of a point.
     pub fn from_public_key(name: &str, public_key: [u8; 32]) -> Result<Self, LogError> {
+        Self::of_type(SignatureType::Note, name, public_key)
+    }
+
+    /// [`Verifier::from_public_key`] for a key of either type.
+    pub(crate) fn of_type(kind: SignatureType, name: &str, public_key: [u8; 32]) -> Result<Self, LogError> {
         if !is_key_name(name) {
             return Err(LogError::KeyName { name: excerpt(name) });
         }
@@ -102,7 +133,29 @@ impl Verifier {
         if key.is_weak() || key.to_edwards().compress().to_bytes() != public_key {
             return Err(weak());
         }
-        Ok(Self { name: name.to_owned(), key_id: key_id(name, &public_key), key })
+        Ok(Self { kind, name: name.to_owned(), key_id: key_id(kind, name, &public_key), key })
+    }
+
+    /// Reads a vkey that must be of this type.
+    pub(crate) fn parse_vkey(kind: SignatureType, vkey: &str) -> Result<Self, LogError> {
+        let refused = |reason| LogError::VerifierKey { vkey: excerpt(vkey), reason };
+        // Only the name and the id are free of '+'; the base64 part may hold more of them.
+        let mut parts = vkey.splitn(3, '+');
+        let (Some(name), Some(id), Some(material)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(refused("expected <name>+<hex key id>+<base64 key>"));
+        };
+        if id.len() != 8 || HEXLOWER.decode(id.as_bytes()).is_err() {
+            return Err(refused("the key id is not 8 lowercase hexadecimal digits"));
+        }
+        let material =
+            BASE64.decode(material.as_bytes()).map_err(|_| refused("the key is not padded base64"))?;
+        let public_key = material.strip_prefix(&[kind as u8]).ok_or_else(|| refused(kind.mismatch()))?;
+        let public_key = public_key.try_into().map_err(|_| refused("the key is not 32 bytes long"))?;
+        let verifier = Self::of_type(kind, name, public_key)?;
+        if format!("{:08x}", verifier.key_id) != id {
+            return Err(refused("the key id does not belong to this name and key"));
+        }
+        Ok(verifier)
     }
 
     /// Name on the signature lines.
@@ -133,7 +186,7 @@ impl Verifier {
 
 impl fmt::Display for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut material = vec![ED25519];
+        let mut material = vec![self.kind as u8];
         material.extend(self.public_key());
         write!(f, "{}+{:08x}+{}", self.name, self.key_id, BASE64.encode(&material))
     }
@@ -149,33 +202,14 @@ impl FromStr for Verifier {
     type Err = LogError;
 
     fn from_str(vkey: &str) -> Result<Self, LogError> {
-        let refused = |reason| LogError::VerifierKey { vkey: excerpt(vkey), reason };
-        // Only the name and the id are free of '+'; the base64 part may hold more of them.
-        let mut parts = vkey.splitn(3, '+');
-        let (Some(name), Some(id), Some(material)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(refused("expected <name>+<hex key id>+<base64 key>"));
-        };
-        if id.len() != 8 || HEXLOWER.decode(id.as_bytes()).is_err() {
-            return Err(refused("the key id is not 8 lowercase hexadecimal digits"));
-        }
-        let material =
-            BASE64.decode(material.as_bytes()).map_err(|_| refused("the key is not padded base64"))?;
-        let Some((&ED25519, public_key)) = material.split_first() else {
-            return Err(refused("the key's type is not Ed25519 (0x01)"));
-        };
-        let public_key = public_key.try_into().map_err(|_| refused("the key is not 32 bytes long"))?;
-        let verifier = Self::from_public_key(name, public_key)?;
-        if format!("{:08x}", verifier.key_id) != id {
-            return Err(refused("the key id does not belong to this name and key"));
-        }
-        Ok(verifier)
+        Self::parse_vkey(SignatureType::Note, vkey)
     }
 }
 
-/// The four leading bytes of SHA-256(name || 0x0A || 0x01 || public key), big endian (c2sp.org/signed-note).
-fn key_id(name: &str, public_key: &[u8; 32]) -> u32 {
+/// The four leading bytes of SHA-256(name || 0x0A || type || public key), big endian (c2sp.org/signed-note).
+fn key_id(kind: SignatureType, name: &str, public_key: &[u8; 32]) -> u32 {
     let mut material = name.as_bytes().to_vec();
-    material.extend([b'\n', ED25519]);
+    material.extend([b'\n', kind as u8]);
     material.extend(public_key);
     let [first, second, third, fourth, ..] = Hash::of(&material).0;
     u32::from_be_bytes([first, second, third, fourth])

@@ -2,10 +2,11 @@
 //!
 //! **In scope**: RFC 6962 hashing, tiles and entry bundles ([tlog-tiles]), the right edge an appender keeps,
 //! inclusion and consistency proofs made from tiles and checked without them, signed notes with Ed25519
-//! ([signed-note]), checkpoints ([tlog-checkpoint]), and a proof that travels as one text ([tlog-proof]).
+//! ([signed-note]), checkpoints ([tlog-checkpoint]), witnesses' cosignatures on them ([tlog-cosignature]), and a proof
+//! that travels as one text ([tlog-proof]).
 //!
 //! **Out of scope**: files, sockets, databases, clocks, randomness, and what an entry means. Bytes and seeds come in
-//! as arguments. Signatures of other types than Ed25519 (witness cosignatures) are carried along, not verified.
+//! as arguments. Signatures of other types (ML-DSA-44 cosignatures) are carried along, not verified.
 //!
 //! A proof that an entry is in a log, holding the log's checkpoint, which is a signed note:
 //!
@@ -48,10 +49,12 @@
 //! [tlog-tiles]: https://c2sp.org/tlog-tiles
 //! [signed-note]: https://c2sp.org/signed-note
 //! [tlog-checkpoint]: https://c2sp.org/tlog-checkpoint
+//! [tlog-cosignature]: https://c2sp.org/tlog-cosignature
 //! [tlog-proof]: https://c2sp.org/tlog-proof
 
 mod bundle;
 mod checkpoint;
+mod cosignature;
 mod edge;
 mod error;
 mod hash;
@@ -65,6 +68,7 @@ mod tlog_proof;
 
 pub use bundle::{MAX_ENTRY_BYTES, bundle_path, decode_bundle, encode_bundle, parse_bundle_path};
 pub use checkpoint::Checkpoint;
+pub use cosignature::{CosignerKey, CosignerVerifier, WitnessPolicy, add_cosignature, verify_cosignature};
 pub use edge::{Edge, FullTile};
 pub use error::LogError;
 pub use hash::{EMPTY_ROOT, HASH_BYTES, Hash, leaf_hash, node_hash};

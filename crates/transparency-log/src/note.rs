@@ -1,6 +1,8 @@
 //! `Note`: a text signed by one or more keys, as c2sp.org/signed-note writes it.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 
 use data_encoding::BASE64;
 
@@ -26,7 +28,7 @@ pub struct Note {
 }
 
 /// One signature line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NoteSignature {
     /// Name of the key.
     pub name: String,
@@ -49,12 +51,7 @@ impl Note {
         if signatures.is_empty() {
             return Err(LogError::NoteFormat { reason: "no signature line after the empty line" });
         }
-        let count = signatures.matches('\n').count();
-        if count > MAX_NOTE_SIGNATURES {
-            return Err(LogError::SignatureCount { count, limit: MAX_NOTE_SIGNATURES });
-        }
-        let signatures = signatures.lines().map(NoteSignature::parse).collect::<Result<_, _>>()?;
-        Ok(Self { text: text.to_owned(), signatures })
+        Ok(Self { text: text.to_owned(), signatures: parse_lines(signatures)? })
     }
 
     /// Reads a note that has exactly one signature line and whose text is ASCII without empty lines.
@@ -75,6 +72,33 @@ impl Note {
         Ok(note)
     }
 
+    /// The same note with one signature line more, in place of those of the same key. The first line, the author's,
+    /// stays first; the others are sorted, so that the bytes do not depend on the order in which lines arrived.
+    /// Verify the line before: nothing here does.
+    ///
+    /// # Errors
+    /// [`LogError::SignatureLine`] for a line that could not be read back; [`LogError::SignatureCount`] or
+    /// [`LogError::TooLong`] where the note would pass its limits.
+    pub fn with_line(&self, line: &NoteSignature) -> Result<Self, LogError> {
+        line.to_string().parse::<NoteSignature>()?;
+        let author = self.signatures.first().filter(|author| !line.is_by(&author.name, author.key_id));
+        let others = &self.signatures[usize::from(author.is_some())..];
+        let others = others.iter().filter(|other| !line.is_by(&other.name, other.key_id));
+        let others: BTreeSet<_> = others.chain([line]).collect();
+        let signatures: Vec<_> = author.into_iter().chain(others).cloned().collect();
+        if signatures.len() > MAX_NOTE_SIGNATURES {
+            return Err(LogError::SignatureCount { count: signatures.len(), limit: MAX_NOTE_SIGNATURES });
+        }
+        let note = Self { text: self.text.clone(), signatures };
+        check_text(&note.to_string())?;
+        Ok(note)
+    }
+
+    /// The lines that carry a key's name and id, in their order.
+    pub(crate) fn lines_by(&self, name: &str, key_id: u32) -> Vec<&NoteSignature> {
+        self.signatures.iter().filter(|line| line.is_by(name, key_id)).collect()
+    }
+
     /// Whether this key signed the text: exactly one line carries its name and id, and that line verifies strictly.
     ///
     /// # Errors
@@ -82,9 +106,7 @@ impl Note {
     /// [`LogError::BadSignature`].
     pub fn verified_by(&self, verifier: &Verifier) -> Result<(), LogError> {
         let (name, key_id) = (verifier.name(), verifier.key_id());
-        let lines: Vec<_> =
-            self.signatures.iter().filter(|line| line.name == name && line.key_id == key_id).collect();
-        match lines.as_slice() {
+        match self.lines_by(name, key_id).as_slice() {
             [] => Err(LogError::NotSigned { name: excerpt(name), key_id }),
             [line] => match <&[u8; 64]>::try_from(line.signature.as_slice()) {
                 Ok(signature) if verifier.verify(self.text.as_bytes(), signature) => Ok(()),
@@ -103,11 +125,24 @@ impl fmt::Display for Note {
 }
 
 impl NoteSignature {
-    /// Reads one line, without its newline.
-    fn parse(line: &str) -> Result<Self, LogError> {
-        let refused = |reason| LogError::SignatureLine { line: excerpt(line), reason };
+    /// Whether the line carries this name and this key id.
+    fn is_by(&self, name: &str, key_id: u32) -> bool {
+        self.name == name && self.key_id == key_id
+    }
+}
+
+impl FromStr for NoteSignature {
+    type Err = LogError;
+
+    /// Reads one line with its newline. What is accepted prints back identically.
+    ///
+    /// # Errors
+    /// [`LogError::SignatureLine`].
+    fn from_str(line: &str) -> Result<Self, LogError> {
+        let refused = |reason| LogError::SignatureLine { line: excerpt(line.trim_end()), reason };
+        let rest = line.strip_suffix('\n').ok_or_else(|| refused("no newline at its end"))?;
         let rest =
-            line.strip_prefix(SIGNATURE_PREFIX).ok_or_else(|| refused("no em dash and space before it"))?;
+            rest.strip_prefix(SIGNATURE_PREFIX).ok_or_else(|| refused("no em dash and space before it"))?;
         let (name, blob) =
             rest.split_once(' ').ok_or_else(|| refused("no space between name and signature"))?;
         if !is_key_name(name) {
@@ -133,6 +168,15 @@ impl fmt::Display for NoteSignature {
         blob.extend(&self.signature);
         writeln!(f, "{SIGNATURE_PREFIX}{} {}", self.name, BASE64.encode(&blob))
     }
+}
+
+/// Reads signature lines, each with its newline.
+pub(crate) fn parse_lines(lines: &str) -> Result<Vec<NoteSignature>, LogError> {
+    let count = lines.matches('\n').count();
+    if count > MAX_NOTE_SIGNATURES {
+        return Err(LogError::SignatureCount { count, limit: MAX_NOTE_SIGNATURES });
+    }
+    lines.split_inclusive('\n').map(str::parse).collect()
 }
 
 const NO_SEPARATOR: LogError = LogError::NoteFormat { reason: "no empty line between text and signatures" };
@@ -279,6 +323,41 @@ mod tests {
     }
 
     #[test]
+    fn lines_arrive_in_any_order_and_leave_one_note() {
+        let note = Note::parse(&key().sign_note("text\n").unwrap()).unwrap();
+        let line =
+            |name: &str, byte| NoteSignature { name: name.to_owned(), key_id: 1, signature: vec![byte] };
+        let (a, b) = (line("a", 1), line("b", 2));
+        let both = note.with_line(&a).unwrap().with_line(&b).unwrap();
+        assert_eq!(both, note.with_line(&b).unwrap().with_line(&a).unwrap().with_line(&a).unwrap());
+        assert_eq!(both.signatures, [note.signatures[0].clone(), a, b.clone()]);
+        assert_eq!(Note::parse(&both.to_string()), Ok(both.clone()));
+        assert_eq!(both.verified_by(&key().verifier()), Ok(()));
+
+        let renewed = both.with_line(&line("a", 3)).unwrap();
+        assert_eq!(renewed.signatures, [note.signatures[0].clone(), line("a", 3), b]);
+    }
+
+    #[test]
+    fn a_line_that_breaks_the_note_is_not_added() {
+        let note = Note::parse(&key().sign_note("text\n").unwrap()).unwrap();
+        let line = |name: &str| NoteSignature { name: name.to_owned(), key_id: 1, signature: vec![1] };
+        for name in ["", "a b", "a+b", "a\n", "a AAAAAQI=\n\u{2014} b"] {
+            assert!(matches!(note.with_line(&line(name)), Err(LogError::SignatureLine { .. })), "{name:?}");
+        }
+        let unsigned = NoteSignature { signature: Vec::new(), ..line("a") };
+        assert!(matches!(note.with_line(&unsigned), Err(LogError::SignatureLine { .. })));
+
+        let full = (1..MAX_NOTE_SIGNATURES)
+            .fold(note, |note, number| note.with_line(&line(&format!("w{number}"))).unwrap());
+        assert_eq!(full.with_line(&line("w1")), Ok(full.clone()));
+        let refused = full.with_line(&line("w0"));
+        assert!(matches!(refused, Err(LogError::SignatureCount { count: 101, .. })), "{refused:?}");
+        let long = NoteSignature { signature: vec![0; MAX_NOTE_BYTES], ..line("w1") };
+        assert!(matches!(full.with_line(&long), Err(LogError::TooLong { .. })));
+    }
+
+    #[test]
     fn a_text_that_could_not_be_read_back_is_not_signed() {
         for text in ["", "text", "te\0xt\n"] {
             assert!(key().sign_note(text).is_err(), "{text:?} must be refused");
@@ -292,6 +371,15 @@ mod tests {
         ) {
             if let Ok(parsed) = Note::parse(&note) {
                 prop_assert_eq!(parsed.to_string(), note);
+            }
+        }
+
+        #[test]
+        fn what_reads_as_a_signature_line_prints_the_same(
+            line in "\u{2014} [ab+]{1,2} [A-Za-z0-9+/]{4,8}=?=?\n?|(?s).{0,20}",
+        ) {
+            if let Ok(parsed) = line.parse::<NoteSignature>() {
+                prop_assert_eq!(parsed.to_string(), line);
             }
         }
 
