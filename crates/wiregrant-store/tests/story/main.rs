@@ -1,0 +1,10 @@
+//! The store on both databases: one story through all of it, the logs, and the tables themselves.
+
+#[cfg(test)]
+mod from_operator_to_payout;
+#[cfg(test)]
+mod log;
+#[cfg(test)]
+mod schema;
+#[cfg(test)]
+mod support;
