@@ -95,6 +95,8 @@ impl Person {
         let way_out = host.ip("route show default")?;
         let gateway = way_out.split_whitespace().nth(2).context("the host has a default route")?.to_owned();
         host.ip(&format!("route add {} via {gateway}", network::NODE))?;
+        // Without this, WireGuard's own messages would go through the tunnel once the cable's route is gone, round and round.
+        host.ip(&format!("route add unreachable {} metric 1000", network::NODE))?;
         for half in ["0.0.0.0/1", "128.0.0.0/1"] {
             host.ip(&format!("route add {half} dev {interface}"))?;
         }

@@ -222,6 +222,25 @@ impl World {
         Counters::read(&self.network.node)
     }
 
+    /// The people's counters and the node's, read at nearly the same moment.
+    ///
+    /// # Errors
+    /// As [`World::clients_counters`] and [`World::node_counters`].
+    pub fn all_counters(&self) -> Result<(Counters, Counters)> {
+        thread::scope(|scope| {
+            let node = scope.spawn(|| self.node_counters());
+            let people: Vec<_> =
+                self.network.people.iter().map(|host| scope.spawn(|| Counters::read(host))).collect();
+            let read = |thread: thread::ScopedJoinHandle<'_, Result<Counters>>| {
+                thread.join().map_err(|_| anyhow!("reading counters panicked"))?
+            };
+            let clients = people
+                .into_iter()
+                .try_fold(Counters::default(), |sum, host| anyhow::Ok(sum.plus(read(host)?)))?;
+            Ok((clients, read(node)?))
+        })
+    }
+
     /// What the control plane has of the node.
     ///
     /// # Errors

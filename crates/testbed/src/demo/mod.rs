@@ -4,6 +4,7 @@ pub mod equalities;
 pub mod outcome;
 pub mod regtest;
 mod story;
+mod sums;
 pub mod table;
 
 use std::process::ExitCode;

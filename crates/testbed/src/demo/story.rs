@@ -1,6 +1,5 @@
 //! The story, step by step; each step is a command that somebody would type.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -8,10 +7,10 @@ use anyhow::{Context as _, Result, bail};
 use wiregrant_core::api::{Batch, Grant};
 use wiregrant_core::epoch::Schedule;
 use wiregrant_core::statement::Statement;
-use wiregrant_core::{Sats, Units};
 
-use super::outcome::{DEMONSTRATION_TERMS, Outcome, Payout, Record};
+use super::outcome::{DEMONSTRATION_TERMS, Outcome, Record};
 use super::regtest;
+use super::sums::{Sums, closing, payouts};
 use super::table::{Row, Table, thousands};
 use crate::client;
 use crate::clock;
@@ -274,26 +273,26 @@ impl Story {
             &psbt,
         ])?;
         std::fs::write(&note, &batch.note)?;
-        let (public, state) = (control_plane::url(), self.file("funder"));
-        process::run(&mut self.world.admin(&[
-            "payout",
-            "check",
-            &psbt,
-            "--batch-note",
-            &note,
-            "--change",
-            &change,
-            "--public",
-            &public,
-            "--state-dir",
-            &state,
-        ]))
-        .context("the funder checks the payment")?;
+        self.check_payment(&psbt, &note)?;
         step(&format!(
             "batch {BATCH}: {} sats; it needs only the funder's signature",
             thousands(batch.total.get())
         ));
         Ok(batch)
+    }
+
+    /// `wiregrant payout check`, as soon as the public files hold the batch: they follow the database within a second.
+    fn check_payment(&self, psbt: &str, note: &str) -> Result<()> {
+        let (public, state, change) = (control_plane::url(), self.file("funder"), regtest::change_address());
+        let mut check =
+            self.world.admin(&["payout", "check", psbt, "--batch-note", note, "--change", &change]);
+        check.args(["--public", &public, "--state-dir", &state]);
+        let log = self.world.control_plane.log();
+        eventually("the batch in the public record", MOMENT, &[&log], || match process::run(&mut check) {
+            Err(error) if error.to_string().contains("expected a logged batch, found none") => Ok(None),
+            checked => checked.map(Some).context("the funder checks the payment"),
+        })?;
+        Ok(())
     }
 
     fn verify(&self) -> Result<(Record, String)> {
@@ -348,9 +347,10 @@ impl Story {
 
     fn row(&self) -> Result<Row> {
         let sums = Sums::of(&self.world.statements()?)?;
+        let (clients, node) = self.world.all_counters()?;
         Ok(Row {
-            clients: self.world.clients_counters()?,
-            node: self.world.node_counters()?,
+            clients,
+            node,
             reported: self.world.reported()?,
             credited: sums.units.get().saturating_mul(self.unit_bytes),
             sats: sums.payable.get(),
@@ -376,61 +376,6 @@ impl Story {
             thousands(outcome.pot_sats)
         );
     }
-}
-
-/// What the statements of a grant come to, all together.
-struct Sums {
-    units: Units,
-    pot: Sats,
-    payable: Sats,
-    carried: Sats,
-    unspent: Sats,
-}
-
-impl Sums {
-    fn of(statements: &[Statement]) -> Result<Self> {
-        let operators = || statements.iter().flat_map(|statement| statement.operators.values());
-        let last = statements.iter().max_by_key(|statement| statement.epoch);
-        let units = |statement: &Statement| {
-            Units::total(statement.nodes.values().map(|node| node.units.unwrap_or_default()))
-        };
-        Ok(Self {
-            units: Units::total(statements.iter().map(units).collect::<Result<Vec<_>, _>>()?)?,
-            pot: Sats::total(statements.iter().map(|statement| statement.pot))?,
-            payable: Sats::total(operators().map(|line| line.payable))?,
-            // Carried sats come again in the next statement as brought: only the last one's are still there.
-            carried: Sats::total(
-                last.into_iter().flat_map(|last| last.operators.values()).map(|line| line.carried),
-            )?,
-            unspent: Sats::total(statements.iter().map(|statement| statement.unspent))?,
-        })
-    }
-}
-
-/// A statement in one line.
-fn closing(statement: &Statement) -> Result<String> {
-    let sums = Sums::of(std::slice::from_ref(statement))?;
-    Ok(format!(
-        "epoch {} is closed: {} units of 1 MB, {} of {} sats payable, {} unspent (demonstration terms)",
-        statement.epoch,
-        thousands(sums.units.get()),
-        thousands(sums.payable.get()),
-        thousands(sums.pot.get()),
-        thousands(sums.unspent.get())
-    ))
-}
-
-/// A batch's lines, those of one operator at one address together.
-fn payouts(batch: &Batch) -> Result<Vec<Payout>> {
-    let mut sums: BTreeMap<(String, String), Sats> = BTreeMap::new();
-    for line in &batch.payouts {
-        let sum = sums.entry((line.operator.to_string(), line.address.clone())).or_default();
-        *sum = sum.plus(line.sats)?;
-    }
-    Ok(sums
-        .into_iter()
-        .map(|((operator, address), sats)| Payout { operator, address, sats: sats.get() })
-        .collect())
 }
 
 fn step(what: &str) {
