@@ -118,7 +118,7 @@ mod tests {
     fn a_refused_body_names_the_field_and_what_it_takes() {
         let rest = r#""devices": 1, "quota_bytes": "5", "expires": "2026-07-06T12:00:00Z"}"#;
         for (body, names) in [
-            (format!(r#"{{"count": "x", {rest}"#), ["count", "integer"]),
+            (format!(r#"{{"count": "x", {rest}"#), ["count", "u64"]),
             (format!(r#"{{"colour": 1, {rest}"#), ["colour", "unknown field"]),
             (format!("{{{rest}"), ["count", "missing field"]),
             (String::new(), ["body", "EOF"]),

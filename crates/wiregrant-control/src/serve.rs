@@ -74,6 +74,8 @@ fn check(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
+    // Taken before anything is opened, so that whoever stops a start half way gets an end in good order.
+    let mut terminated = signal(SignalKind::terminate()).context("SIGTERM")?;
     let listen = config.listen;
     let (plane, tasks) = ControlPlane::open(config, Clock::System).await?;
     let socket = TcpListener::bind(listen).await.with_context(|| format!("listen: {listen}"))?;
@@ -81,7 +83,6 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tracing::info!(%address, database = plane.store.database(), origin = %plane.config.origin, "serving");
     let stop = {
         let plane = plane.clone();
-        let mut terminated = signal(SignalKind::terminate()).context("SIGTERM")?;
         async move {
             tokio::select! {
                 _ = terminated.recv() => {}

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use transparency_log::Verifier;
 use wiregrant_core::OperatorId;
 use wiregrant_core::api::{Created, Destination, List, NewDestination, NewOperator, Operator, ProblemKind};
-use wiregrant_core::note::Signed;
+use wiregrant_core::note::{NoteText as _, Signed};
 use wiregrant_core::record::RecordEntry;
 use wiregrant_payout::{self as payout, PayoutAddress, PayoutError};
 use wiregrant_store::{self as store, Party, Read, StoreError};
@@ -139,7 +139,14 @@ fn operators_key(operator: &OperatorId, vkey: &str) -> Answer<Verifier> {
 
 /// A string that looks like a private key is refused before anything may repeat it.
 fn refuse_secrets(plane: &ControlPlane, new: &NewDestination) -> Answer<()> {
-    for text in [&new.note, &new.pay].into_iter().flatten() {
+    // A note has a seed's number of words of its own, so in what has the form of one only the `pay` line is looked at.
+    let note = new.note.as_deref().map(|note| match note.split_once("\npay ") {
+        Some((head, pay)) if head.starts_with(payout::Destination::KIND) => {
+            pay.lines().next().unwrap_or_default()
+        }
+        _ => note,
+    });
+    for text in [note, new.pay.as_deref()].into_iter().flatten() {
         if let Err(error @ PayoutError::LooksLikeASecret { .. }) =
             PayoutAddress::parse(text.trim(), plane.config.network)
         {

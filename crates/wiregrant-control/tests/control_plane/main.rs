@@ -1,0 +1,18 @@
+//! The control plane from outside: its router with a database of its own, asked as agents, people and funders ask it.
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod command_line;
+#[cfg(test)]
+mod ingest;
+#[cfg(test)]
+mod money;
+#[cfg(test)]
+mod people;
+#[cfg(test)]
+mod publication;
+#[cfg(test)]
+mod roles;
+#[cfg(test)]
+mod support;

@@ -1,0 +1,164 @@
+//! What is public: a folder of static files that anyone can check, whatever happened to the process.
+
+use std::path::Path;
+
+use axum::http::Method;
+use serde_json::{Value, json};
+use transparency_log::{
+    Checkpoint, MemoryTree, TileId, Verifier, bundle_path, decode_bundle, encode_tile, leaf_hash, tiles_for,
+};
+use wiregrant_control::publisher;
+use wiregrant_core::record::RecordEntry;
+use wiregrant_core::usage_report::Class;
+
+use crate::support::{ADDRESS, Plane, device_key, label};
+
+/// Reads a log from the folder and checks every file against every other; returns its entries.
+fn checked(public: &Path, log: &str) -> Vec<String> {
+    let read = |path: &str| {
+        std::fs::read(public.join(log).join(path)).unwrap_or_else(|e| panic!("{log}/{path}: {e}"))
+    };
+    let text = |path: &str| String::from_utf8(read(path)).unwrap();
+    let verifier: Verifier = text("vkey").trim().parse().unwrap();
+    let checkpoint = Checkpoint::parse_verified(&text("checkpoint"), &verifier).unwrap();
+    let mut tree = MemoryTree::new();
+    let mut entries = Vec::new();
+    let tiles: Vec<TileId> = tiles_for(checkpoint.size).collect();
+    for tile in tiles.iter().filter(|tile| tile.level == 0) {
+        for entry in decode_bundle(&read(&bundle_path(tile.index, tile.width))).unwrap() {
+            tree.push(leaf_hash(&entry));
+            entries.push(String::from_utf8(entry).unwrap());
+        }
+    }
+    assert_eq!(tree.root_at(checkpoint.size).unwrap(), checkpoint.root);
+    for tile in tiles {
+        use transparency_log::HashSource as _;
+        assert_eq!(read(&tile.path()), encode_tile(&tree.tile(tile).unwrap()), "{}", tile.path());
+    }
+    entries
+}
+
+async fn plane_with_history() -> Plane {
+    let mut plane = Plane::start().await;
+    plane.operator("nordlicht").await;
+    plane.post("/operators/nordlicht/destination", json!({ "pay": ADDRESS })).await.ok();
+    plane.location("de-fra").await;
+    let ngo = plane.distributor("ngo").await;
+    let mut node = plane.node("nordlicht", "de-fra", 1).await;
+    let code = plane.codes(&ngo, 1, 1, 1_000_000_000).await.remove(0);
+    plane.ask(Method::POST, "/devices", &code, json!({ "public_key": device_key(50) })).await.ok();
+    plane.grant("spring", 1, 500_000, |_| {}).await;
+    plane.admit("spring", &node).await;
+    plane.clock.advance(61);
+    node.serve(Class::Assigned, 1_000_000, 2_000_000);
+    let end = plane.now().plus_seconds(59);
+    node.report(&plane, end, |r| r.epoch = label("spring", 1)).await;
+    plane.clock.advance(60);
+    plane.close("spring", 1).await.ok();
+    plane.stop().await;
+    plane
+}
+
+#[tokio::test]
+async fn both_logs_can_be_checked_from_the_folder_alone() {
+    let plane = plane_with_history().await;
+    let public = &plane.plane.config.public_dir;
+    let record = checked(public, "log");
+    let words: Vec<_> = record.iter().map(|entry| entry.split(' ').next().unwrap()).collect();
+    assert_eq!(
+        words,
+        ["key", "key", "operator", "destination", "enrol", "terms", "contribute", "admit", "statement"]
+    );
+    for entry in &record {
+        let entry: RecordEntry = entry.parse().unwrap();
+        if let RecordEntry::Terms { note, .. } | RecordEntry::Statement { note, .. } = entry {
+            let text = std::fs::read(public.join("log/note").join(note.to_hex())).unwrap();
+            assert_eq!(transparency_log::Hash::of(&text), note);
+        }
+    }
+    let reports = checked(public, "reports");
+    assert!(reports.iter().all(|entry| wiregrant_core::record::parse_report_entry(entry).is_ok()));
+    assert_eq!(reports.len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_public_names_a_report_a_destination_or_a_person() {
+    let plane = plane_with_history().await;
+    let mut files = vec![plane.plane.config.public_dir.clone()];
+    let mut texts = Vec::new();
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            texts.push((path.clone(), String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned()));
+        }
+    }
+    assert!(texts.len() > 15);
+    for (path, text) in texts {
+        for secret in [ADDRESS, "198.51", &device_key(50), "usage-report", "inputs/v1", "10.64."] {
+            assert!(!text.contains(secret), "{} shows {secret}", path.display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn files_that_a_crash_left_out_or_behind_are_mended_at_the_next_start() {
+    let plane = plane_with_history().await;
+    let public = plane.plane.config.public_dir.clone();
+    std::fs::remove_dir_all(public.join("log/tile")).unwrap();
+    std::fs::remove_dir_all(public.join("log/note")).unwrap();
+    std::fs::remove_file(public.join("reports/checkpoint")).unwrap();
+    std::fs::remove_dir_all(public.join("r")).unwrap();
+    let mut plane = plane.restart().await;
+    plane.stop().await;
+    assert_eq!(checked(&public, "log").len(), 9);
+    assert_eq!(checked(&public, "reports").len(), 1);
+    assert!(public.join("r/spring/index.html").exists());
+}
+
+#[tokio::test]
+async fn a_log_that_passes_a_full_tile_stays_whole_and_drops_old_partials() {
+    let mut plane = Plane::start().await;
+    for n in 0..3 {
+        for m in 0..180 {
+            plane.operator(&format!("op-{n}-{m}")).await;
+        }
+        publisher::publish(&plane.plane).await.unwrap();
+    }
+    plane.stop().await;
+    let public = &plane.plane.config.public_dir;
+    assert_eq!(checked(public, "log").len(), 542);
+    assert!(public.join("log/tile/0/001").exists());
+    assert!(!public.join("log/tile/0/000.p").exists());
+}
+
+#[tokio::test]
+async fn the_pages_show_the_statement_and_carry_the_headers_of_their_kind() {
+    let plane = plane_with_history().await;
+    let page = plane.file("/r/spring/").await.ok();
+    for part in ["Spring &#60;of&#62; 2026", "Demonstration terms", "nordlicht", "0.00 GB", "payable"] {
+        assert!(page.body.contains(part), "{part} is missing in\n{}", page.body);
+    }
+    assert!(page.headers["content-security-policy"].contains("default-src 'none'"));
+    let landing = plane.file("/").await.ok();
+    assert!(landing.body.contains("r/spring/") && landing.body.contains("1 of 1"), "{}", landing.body);
+    let report: Value = plane.file("/r/spring/report.json").await.json();
+    assert_eq!(report["epochs"][0]["operators"][0]["payable_sats"], "500000");
+    assert!(
+        plane
+            .file("/r/spring/report.csv")
+            .await
+            .ok()
+            .body
+            .contains(",nordlicht,3,3000000,500000,0,500000,0,payable")
+    );
+    assert_eq!(plane.file("/log/checkpoint").await.headers["content-type"], "text/plain; charset=utf-8");
+    assert!(plane.file("/style.css").await.headers["content-type"].starts_with("text/css"));
+    let statement = report["epochs"][0]["statement"].as_str().unwrap();
+    let note = plane.file(&format!("/log/note/{statement}")).await.ok();
+    assert!(
+        note.headers["cache-control"].contains("immutable") && note.body.contains("wiregrant/statement/v1")
+    );
+    assert_eq!(plane.file("/../keys/log.key").await.status.as_u16(), 404);
+    assert_eq!(plane.file("/%2e%2e/keys/log.key").await.status.as_u16(), 404);
+}
