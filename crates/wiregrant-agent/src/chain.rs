@@ -281,3 +281,6 @@ fn own_report(
     }
     Ok(report)
 }
+
+#[cfg(test)]
+mod tests;

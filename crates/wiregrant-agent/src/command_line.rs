@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use thiserror::Error;
+use wiregrant_core::FactError;
 
 use crate::enrolment::Choices;
 use crate::run::Tuning;
 use crate::state_dir::{self, StateDir};
-use crate::{join, run, status};
+use crate::wireguard::InterfaceName;
+use crate::{endpoint, join, run, status};
 
 /// The node agent of wiregrant: manages WireGuard peers, counts what they move, and reports it signed.
 #[derive(Debug, Parser)]
@@ -37,16 +40,16 @@ struct State {
 #[derive(Debug, Args)]
 struct JoinArguments {
     /// The invitation, `wiregrant1.` and what follows, whole.
-    #[arg(value_parser = parse_invitation)]
-    invitation: wiregrant_core::invitation::Invitation,
+    // Read later: an error of the parser here would repeat it, and it is a secret.
+    invitation: String,
     /// Where clients reach this node; without it, this machine's own address if the whole Internet can reach it.
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = endpoint::parse)]
     endpoint: Option<String>,
     #[command(flatten)]
     state: State,
     /// The WireGuard interface to make.
     #[arg(long, value_name = "NAME", default_value = "wg-grant0")]
-    interface: String,
+    interface: InterfaceName,
     /// Which WireGuard to use.
     #[arg(long, value_name = "WHICH", default_value = "auto", value_parser = ["auto", "kernel", "wireguard-go"])]
     backend: String,
@@ -73,22 +76,24 @@ struct StatusArguments {
     json: bool,
 }
 
-fn parse_invitation(text: &str) -> Result<wiregrant_core::invitation::Invitation, wiregrant_core::FactError> {
-    text.parse()
-}
+/// A command line that is wrong in a way only its execution finds.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct UsageError(FactError);
 
 impl CommandLine {
     /// Does what was asked.
     ///
     /// # Errors
-    /// When it cannot be done, with the way out.
+    /// When it cannot be done, with the way out; a [`UsageError`] when the command line is at fault.
     pub fn execute(self) -> anyhow::Result<()> {
         match self.command {
             Command::Join(arguments) => {
                 let dir = StateDir::new(&arguments.state.state_dir);
-                let choices = Choices { interface: arguments.interface, backend: arguments.backend };
-                let enrolment =
-                    join::join(&dir, &arguments.invitation, arguments.endpoint.as_deref(), choices)?;
+                let invitation = arguments.invitation.parse().map_err(UsageError)?;
+                let interface = arguments.interface.to_string();
+                let choices = Choices { interface, backend: arguments.backend };
+                let enrolment = join::join(&dir, &invitation, arguments.endpoint, choices)?;
                 print(&format!(
                     "joined as {} of operator {}, reached at {}\nnext: wiregrant-agent run --state-dir {}\n",
                     enrolment.node,
@@ -134,14 +139,26 @@ mod tests {
     #[test]
     fn a_wrong_word_is_an_error_that_names_it_and_the_way_out() {
         for (arguments, named) in [
-            (vec!["join", "nonsense"], "invitation"),
             (vec!["run", "--sample-seconds", "0"], "1..=3600"),
             (vec!["join", "x", "--backend", "boringtun"], "wireguard-go"),
+            (vec!["join", "x", "--endpoint", "host:0"], "203.0.113.7:51820"),
+            (vec!["join", "x", "--interface", "../wg0"], "1 to 15"),
         ] {
             let error =
                 CommandLine::try_parse_from([&["wiregrant-agent"], &arguments[..]].concat()).unwrap_err();
             assert!(error.to_string().contains(named), "{error}");
             assert_eq!(error.exit_code(), 2);
         }
+    }
+
+    #[test]
+    fn a_damaged_invitation_is_a_usage_error_that_does_not_repeat_it() {
+        let line = CommandLine::try_parse_from(["wiregrant-agent", "join", "wiregrant1.s3cret"]).unwrap();
+        let error = line.execute().unwrap_err();
+        assert!(error.is::<UsageError>());
+        assert!(
+            !format!("{error:?}").contains("s3cret") && error.to_string().contains("invitation"),
+            "{error:?}"
+        );
     }
 }

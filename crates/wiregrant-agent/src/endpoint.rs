@@ -16,20 +16,20 @@ pub fn parse(text: &str) -> anyhow::Result<String> {
         "is not `host:port`; write for example 203.0.113.7:51820, vpn.example:51820 or [2001:db8::7]:51820";
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
-        Some(_) if !text.ends_with(']') => bail!("--endpoint: {text:?} {way_out}"),
+        Some(_) if !text.ends_with(']') => bail!("endpoint: {text:?} {way_out}"),
         _ => (text, None),
     };
     let port = match port.map(str::parse::<u16>) {
         None => DEFAULT_PORT,
         Some(Ok(port)) if port != 0 => port,
-        Some(_) => bail!("--endpoint: {text:?} {way_out}"),
+        Some(_) => bail!("endpoint: {text:?} {way_out}"),
     };
     let in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let good = match in_brackets {
         Some(host) => host.parse::<std::net::Ipv6Addr>().is_ok(),
         None => is_host_name(host),
     };
-    ensure!(good, "--endpoint: {text:?} {way_out}");
+    ensure!(good, "endpoint: {text:?} {way_out}");
     Ok(format!("{host}:{port}"))
 }
 
@@ -109,7 +109,7 @@ mod tests {
             ["", ":51820", "2001:db8::7", "host:0", "host:70000", "ho st:1", "[host]:1", "-a:1", "a:1:2"]
         {
             let error = parse(bad).unwrap_err().to_string();
-            assert!(error.contains("--endpoint") && error.contains("for example"), "{bad}: {error}");
+            assert!(error.contains("endpoint") && error.contains("for example"), "{bad}: {error}");
         }
     }
 

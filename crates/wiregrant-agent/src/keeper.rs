@@ -188,14 +188,16 @@ impl Keeper {
             }
             return records;
         }
-        if let Some(boundary) = self.boundary_just_passed(epoch.as_ref(), time) {
+        // Before its first epoch a node that has counted nothing has nothing to report.
+        let worth_a_cut = meter.epoch().is_some() || !meter.totals().is_empty() || !peers.is_empty();
+        if let (true, Some(boundary)) = (worth_a_cut, self.boundary_just_passed(epoch.as_ref(), time)) {
             let ended = meter.epoch().cloned();
             records.push(Record::Sample(Sample { time: Some(boundary), epoch: ended, peers }));
             records.push(Record::Cut { end: boundary });
             records.push(Record::Sample(Sample { time: Some(time), epoch, peers: Vec::new() }));
             return records;
         }
-        if let (true, Some(end)) = (meter.labelled(), known_until) {
+        if let (true, Some(end)) = (meter.labelled() && worth_a_cut, known_until) {
             records.push(Record::Cut { end });
         }
         records.push(Record::Sample(Sample { time: Some(time), epoch, peers }));
@@ -260,3 +262,6 @@ impl Keeper {
         peers.map(|peer| (peer.public_key, peer.class)).collect()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -192,3 +192,6 @@ impl Keeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

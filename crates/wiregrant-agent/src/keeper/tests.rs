@@ -1,0 +1,461 @@
+//! The keeper on an interface of the tests' own, which knows every byte that ever moved.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use proptest::prelude::*;
+use wiregrant_core::Bytes;
+use wiregrant_core::api::Desired;
+use wiregrant_core::epoch::Schedule;
+use wiregrant_core::usage_report::UsageReport;
+
+use super::*;
+use crate::enrolment::tests::{enrolled, joined};
+use crate::wireguard::WireGuardError;
+
+/// What the interface is in truth.
+#[derive(Default)]
+pub struct World {
+    peers: BTreeMap<WireGuardPublicKey, (Vec<IpNet>, Reading)>,
+    /// All that ever moved, in bytes.
+    moved: u64,
+    /// The call at which the agent is killed, counted down; and whether the call is still carried out.
+    kill: Option<(u32, bool)>,
+    dead: bool,
+}
+
+impl World {
+    fn call(&mut self, change: impl FnOnce(&mut Self)) -> Result<(), WireGuardError> {
+        let gone = || WireGuardError::Gone { name: "killed".into() };
+        if self.dead {
+            return Err(gone());
+        }
+        match &mut self.kill {
+            Some((0, carried_out)) => {
+                self.dead = true;
+                if *carried_out {
+                    change(self);
+                }
+                Err(gone())
+            }
+            Some((left, _)) => {
+                *left -= 1;
+                change(self);
+                Ok(())
+            }
+            None => {
+                change(self);
+                Ok(())
+            }
+        }
+    }
+}
+
+struct TestInterface(Arc<Mutex<World>>);
+
+impl Interface for TestInterface {
+    fn kind(&self) -> Backend {
+        Backend::WireGuardGo
+    }
+
+    fn ensure_interface(&mut self, _: &InterfaceSettings) -> Result<Ensured, WireGuardError> {
+        self.0.lock().unwrap().call(|_| {}).map(|()| Ensured::Adopted)
+    }
+
+    fn peers(&mut self) -> Result<Vec<LivePeer>, WireGuardError> {
+        let mut world = self.0.lock().unwrap();
+        world.call(|_| {})?;
+        let peers = world.peers.iter().map(|(key, (allowed_ips, reading))| LivePeer {
+            public_key: *key,
+            allowed_ips: allowed_ips.clone(),
+            reading: *reading,
+        });
+        Ok(peers.collect())
+    }
+
+    fn set_peer(&mut self, peer: &WireGuardPublicKey, allowed_ips: &[IpNet]) -> Result<(), WireGuardError> {
+        let mut world = self.0.lock().unwrap();
+        world.call(|world| world.peers.entry(*peer).or_default().0 = allowed_ips.to_vec())
+    }
+
+    fn remove_peer(&mut self, peer: &WireGuardPublicKey) -> Result<(), WireGuardError> {
+        self.0.lock().unwrap().call(|world| {
+            world.peers.remove(peer);
+        })
+    }
+}
+
+/// A node whose agent can be killed and started again.
+pub struct TestNode {
+    folder: tempfile::TempDir,
+    world: Arc<Mutex<World>>,
+    pub keeper: Mutex<Keeper>,
+    pub seconds: u64,
+    revision: u64,
+    boots: u64,
+}
+
+impl TestNode {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let world = Arc::default();
+        let keeper = Mutex::new(Self::started(&folder, &world, 0).unwrap());
+        Self { folder, world, keeper, seconds: 2_000, revision: 0, boots: 0 }
+    }
+
+    fn started(folder: &tempfile::TempDir, world: &Arc<Mutex<World>>, boots: u64) -> anyhow::Result<Keeper> {
+        let interface = Box::new(TestInterface(Arc::clone(world)));
+        let enrolment = enrolled(joined()).unwrap();
+        Keeper::start(StateDir::new(folder.path()), enrolment, interface, &format!("boot {boots}"), 10)
+    }
+
+    pub fn keeper(&self) -> MutexGuard<'_, Keeper> {
+        self.keeper.lock().unwrap()
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    /// `kill -9` and a new start.
+    pub fn restart(&mut self) {
+        {
+            let mut world = self.world();
+            (world.kill, world.dead) = (None, false);
+        }
+        self.keeper = Mutex::new(Self::started(&self.folder, &self.world, self.boots).unwrap());
+    }
+
+    fn reboot(&mut self) {
+        self.world().peers.clear();
+        self.boots += 1;
+        self.restart();
+    }
+
+    /// Forgets everything but keys and enrolment.
+    pub fn lose_journal(&mut self) {
+        std::fs::remove_file(self.folder.path().join("journal")).unwrap();
+        self.restart();
+    }
+
+    pub fn moment(&self) -> Moment {
+        at(self.seconds)
+    }
+
+    pub fn desired(&mut self, peers: &[u8], membership: Option<Membership>) -> anyhow::Result<()> {
+        self.revision += 1;
+        let desired = Desired {
+            revision: self.revision,
+            peers: Some(peers.iter().map(|n| peer(*n)).collect()),
+            membership,
+            time: self.moment().wall,
+            frozen: false,
+        };
+        self.keeper().receive(desired, self.moment())
+    }
+
+    pub fn traffic(&self, n: u8, received: u64, sent: u64) {
+        let mut world = self.world();
+        if let Some((_, reading)) = world.peers.get_mut(&key(n)) {
+            reading.received += received;
+            reading.sent += sent;
+            world.moved += received + sent;
+        }
+    }
+
+    /// What the node has counted, in bytes.
+    pub fn counted(&self) -> u64 {
+        let keeper = self.keeper();
+        keeper.ledger.state().meter.totals().values().map(|usage| usage.creditable.get()).sum()
+    }
+
+    /// Ends and labels of the cuts that wait.
+    fn cuts(&self) -> Vec<(u64, Option<u64>, u64)> {
+        let mut chain = self.keeper().ledger.state().chain.clone();
+        let mut cuts = Vec::new();
+        while let Some(cut) = chain.first_cut() {
+            let bytes = cut.usage.values().map(|usage| usage.creditable.get()).sum();
+            let end = cut.end.seconds_since(at(0).wall);
+            cuts.push((end, cut.epoch.as_ref().map(|epoch| epoch.number), bytes));
+            chain.pop();
+        }
+        cuts
+    }
+
+    fn converge_at(&mut self, seconds: u64) {
+        self.seconds = seconds;
+        let moment = self.moment();
+        self.keeper().converge(moment).unwrap();
+    }
+}
+
+pub fn at(seconds: u64) -> Moment {
+    Moment {
+        wall: Timestamp::from_unix_seconds(0).unwrap().plus_seconds(seconds),
+        subsecond: Duration::ZERO,
+        monotonic: Duration::from_secs(seconds),
+    }
+}
+
+fn key(n: u8) -> WireGuardPublicKey {
+    [n + 1; 32].into()
+}
+
+fn peer(n: u8) -> DesiredPeer {
+    DesiredPeer {
+        public_key: key(n),
+        allowed_ips: vec![format!("10.8.0.{}/32", n + 2).parse().unwrap()],
+        class: if n < 2 { Class::Assigned } else { Class::Invited },
+        allotment: Bytes::ZERO,
+        expires: at(1_000_000).wall,
+    }
+}
+
+/// Epochs of 100 seconds from second 2,000.
+pub fn membership() -> Membership {
+    Membership {
+        grant: "g".parse().unwrap(),
+        node: "node-1".parse().unwrap(),
+        schedule: Schedule { start: at(2_000).wall, epoch_seconds: 100, epochs: 50 },
+        first_epoch: 1,
+        end_epoch: None,
+    }
+}
+
+#[test]
+fn the_reading_at_a_boundary_belongs_to_the_epoch_that_ended() {
+    let mut node = TestNode::new();
+    node.desired(&[0], Some(membership())).unwrap();
+    node.converge_at(2_095);
+    node.traffic(0, 10, 0);
+    node.converge_at(2_101);
+    node.traffic(0, 7, 0);
+    node.converge_at(2_110);
+    assert_eq!(node.cuts(), [(2_100, Some(1), 10)]);
+    assert_eq!(node.keeper().ledger.state().meter.epoch().unwrap().number, 2);
+    assert_eq!(node.counted(), 17);
+}
+
+#[test]
+fn after_an_outage_bytes_belong_to_the_epoch_of_the_reading() {
+    let mut node = TestNode::new();
+    node.desired(&[0], Some(membership())).unwrap();
+    node.traffic(0, 10, 0);
+    node.converge_at(2_040);
+    node.traffic(0, 7, 0);
+    node.restart();
+    node.converge_at(2_230);
+    node.seconds = 2_240;
+    let now = node.moment();
+    node.keeper().cut(now).unwrap();
+    assert_eq!(node.cuts(), [(2_040, Some(1), 10), (2_240, Some(3), 17)]);
+}
+
+#[test]
+fn while_the_clock_is_off_bytes_count_and_wait_for_their_epoch() {
+    let mut node = TestNode::new();
+    node.desired(&[0], Some(membership())).unwrap();
+    node.traffic(0, 10, 0);
+    node.converge_at(2_040);
+    // Somebody sets the clock a day ahead.
+    let mut wrong = at(2_050 + 86_400);
+    wrong.monotonic = Duration::from_secs(2_050);
+    node.traffic(0, 7, 0);
+    node.keeper().converge(wrong).unwrap();
+    node.keeper().cut(wrong).unwrap();
+    assert_eq!((node.counted(), node.cuts()), (17, vec![(2_040, Some(1), 10)]));
+    node.converge_at(2_060);
+    node.traffic(0, 3, 0);
+    node.converge_at(2_070);
+    let now = node.moment();
+    node.keeper().cut(now).unwrap();
+    assert_eq!(node.cuts()[1..], [(2_070, Some(1), 20)]);
+}
+
+#[test]
+fn by_a_clock_that_is_off_nobody_expires() {
+    let mut node = TestNode::new();
+    node.desired(&[0], None).unwrap();
+    let mut wrong = at(5_000_000);
+    wrong.monotonic = Duration::from_secs(2_010);
+    node.keeper().converge(wrong).unwrap();
+    assert_eq!(node.world().peers.len(), 1);
+    let mut right = at(1_000_001);
+    right.monotonic = Duration::from_secs(1_000_001);
+    node.keeper().converge(right).unwrap();
+    assert_eq!(node.world().peers.len(), 0);
+}
+
+#[test]
+fn a_peer_with_an_address_outside_the_pools_is_not_served() {
+    let node = TestNode::new();
+    let mut everything = peer(0);
+    everything.allowed_ips = vec!["0.0.0.0/0".parse().unwrap()];
+    let desired = Desired {
+        revision: 1,
+        peers: Some(vec![everything, peer(1)]),
+        membership: None,
+        time: node.moment().wall,
+        frozen: false,
+    };
+    let now = node.moment();
+    node.keeper().receive(desired, now).unwrap();
+    assert_eq!(node.world().peers.keys().copied().collect::<Vec<_>>(), [key(1)]);
+}
+
+#[test]
+fn before_the_control_plane_was_heard_no_peer_is_touched() {
+    let mut node = TestNode::new();
+    node.world().peers.insert(key(9), (vec![], Reading { received: 5, sent: 5 }));
+    node.converge_at(2_010);
+    assert_eq!(node.world().peers.len(), 1);
+    // Started without it, the node goes by what it heard last.
+    node.desired(&[0], None).unwrap();
+    node.restart();
+    node.world().peers.clear();
+    node.converge_at(2_020);
+    assert_eq!(node.world().peers.keys().copied().collect::<Vec<_>>(), [key(0)]);
+}
+
+/// One thing that happens to a node.
+#[derive(Debug, Clone)]
+enum Event {
+    Traffic {
+        peer: u8,
+        received: u32,
+        sent: u32,
+    },
+    /// The control plane wants other peers.
+    Want(Vec<u8>),
+    Sample,
+    Cut,
+    /// `kill -9` between two steps.
+    Kill,
+    /// `kill -9` at the n-th call of the interface from now, before or after it took effect.
+    KillAt {
+        call: u32,
+        carried_out: bool,
+    },
+    /// Somebody else removes a peer and adds it again.
+    Reset(u8),
+    Reboot,
+}
+
+fn harmless() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        6 => (0..4u8, any::<u32>(), any::<u32>())
+            .prop_map(|(peer, received, sent)| Event::Traffic { peer, received, sent }),
+        3 => proptest::sample::subsequence(vec![0u8, 1, 2, 3], 0..=4).prop_map(Event::Want),
+        3 => Just(Event::Sample),
+        1 => Just(Event::Cut),
+        1 => Just(Event::Kill),
+        3 => (0..12u32, any::<bool>()).prop_map(|(call, carried_out)| Event::KillAt { call, carried_out }),
+    ]
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        8 => harmless(),
+        1 => (0..4u8).prop_map(Event::Reset),
+        1 => Just(Event::Reboot),
+    ]
+}
+
+/// Lives through `events` and gives what was counted and what moved. An error of the keeper is its death.
+fn lived(events: Vec<Event>) -> (u64, u64) {
+    let mut node = TestNode::new();
+    for event in events {
+        node.seconds += 10;
+        let now = node.moment();
+        let result = match event {
+            Event::Traffic { peer, received, sent } => {
+                node.traffic(peer, u64::from(received), u64::from(sent));
+                Ok(())
+            }
+            Event::Want(peers) => node.desired(&peers, Some(membership())),
+            Event::Sample => node.keeper().converge(now),
+            Event::Cut => node.keeper().cut(now),
+            Event::Kill => {
+                node.restart();
+                Ok(())
+            }
+            Event::KillAt { call, carried_out } => {
+                node.world().kill = Some((call, carried_out));
+                Ok(())
+            }
+            Event::Reset(peer) => {
+                if let Some((_, reading)) = node.world().peers.get_mut(&key(peer)) {
+                    *reading = Reading::default();
+                }
+                Ok(())
+            }
+            Event::Reboot => {
+                node.reboot();
+                Ok(())
+            }
+        };
+        if result.is_err() {
+            node.restart();
+        }
+        assert!(node.counted() <= node.world().moved, "counted more than moved");
+    }
+    node.restart();
+    node.seconds += 10;
+    let now = node.moment();
+    node.keeper().converge(now).unwrap();
+    let moved = node.world().moved;
+    (node.counted(), moved)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn whatever_happens_no_byte_is_invented(events in proptest::collection::vec(any_event(), 0..60)) {
+        let (counted, moved) = lived(events);
+        prop_assert!(counted <= moved);
+    }
+
+    #[test]
+    fn killed_at_any_step_the_agent_loses_no_byte(events in proptest::collection::vec(harmless(), 0..60)) {
+        let (counted, moved) = lived(events);
+        prop_assert_eq!(counted, moved);
+    }
+}
+
+#[test]
+fn a_journal_cut_or_flipped_anywhere_never_tells_a_wrong_total() {
+    let mut node = TestNode::new();
+    // Every total that was ever true, in order.
+    let mut truths = vec![0];
+    node.desired(&[0, 2], Some(membership())).unwrap();
+    for n in 0..3 {
+        node.traffic(n % 2 * 2, 100, 11);
+        node.seconds += 10;
+        let now = node.moment();
+        node.keeper().cut(now).unwrap();
+        truths.push(node.counted());
+    }
+    node.desired(&[], None).unwrap();
+    let path = node.folder.path().join("journal");
+    let bytes = std::fs::read(&path).unwrap();
+    let told = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        let (state, _) = crate::ledger::load(&path).ok()?;
+        Some(state.meter.totals().values().map(|usage| usage.creditable.get()).sum::<u64>())
+    };
+    for end in 0..bytes.len() {
+        assert!(told(&bytes[..end]).is_some_and(|total| truths.contains(&total)), "cut at {end}");
+    }
+    for position in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[position] ^= 1 << (position % 8);
+        assert!(told(&flipped).is_none_or(|total| truths.contains(&total)), "flipped at {position}");
+    }
+}
+
+/// The report a note holds.
+pub fn report_of(note: &str) -> UsageReport {
+    wiregrant_core::note::Signed::parse(note).unwrap().into_content()
+}

@@ -1,0 +1,222 @@
+//! Delivery to a courier of the tests' own, which keeps what it was given.
+
+use std::cell::{Cell, RefCell};
+
+use transparency_log::{Checkpoint, LogProof, MemoryTree, leaf_hash};
+use wiregrant_core::api::Problem;
+use wiregrant_core::record::report_entry;
+
+use super::*;
+use crate::enrolment::tests::log_key;
+use crate::keeper::tests::{TestNode, at, membership, report_of};
+
+const REPORTS: &str = "grants.example/reports";
+
+/// What the control plane does.
+#[derive(Default)]
+struct TestCourier {
+    accepted: RefCell<Vec<String>>,
+    tree: RefCell<MemoryTree>,
+    /// Refuses the next reports with this.
+    refusal: Cell<Option<ProblemKind>>,
+    /// Accepts, but the answer is lost.
+    loses_answer: Cell<bool>,
+    /// Answers with the proof of another entry.
+    proves_another: Cell<bool>,
+    heads_asked: Cell<u32>,
+}
+
+fn unreachable() -> ControlPlaneError {
+    ControlPlaneError::Unreachable { urls: String::new(), reason: "by the script".into() }
+}
+
+impl Courier for TestCourier {
+    fn head(&self, _: &NodeIdentity, _: Timestamp) -> Result<ReportHead, ControlPlaneError> {
+        self.heads_asked.set(self.heads_asked.get() + 1);
+        let accepted = self.accepted.borrow();
+        let sequence = u64::try_from(accepted.len()).unwrap();
+        Ok(ReportHead { sequence, note: accepted.last().cloned() })
+    }
+
+    fn report(&self, _: &NodeIdentity, _: Timestamp, note: &str) -> Result<String, ControlPlaneError> {
+        if let Some(kind) = self.refusal.get() {
+            return Err(ControlPlaneError::Problem(Box::new(Problem::new(kind, "by the script"))));
+        }
+        let mut accepted = self.accepted.borrow_mut();
+        if !accepted.iter().any(|known| known == note) {
+            let (sequence, expected) = (report_of(note).sequence, accepted.len() + 1);
+            assert_eq!(usize::try_from(sequence).unwrap(), expected, "in order, one text each");
+            let hash = Signed::<UsageReport>::parse(note).unwrap().hash();
+            self.tree.borrow_mut().push(leaf_hash(report_entry(hash).as_bytes()));
+            accepted.push(note.to_owned());
+        }
+        if self.loses_answer.replace(false) {
+            return Err(unreachable());
+        }
+        let index = accepted.iter().position(|known| known == note).unwrap();
+        let index = if self.proves_another.get() { 0 } else { index };
+        let (index, size) = (u64::try_from(index).unwrap(), u64::try_from(accepted.len()).unwrap());
+        let tree = self.tree.borrow();
+        let checkpoint = Checkpoint { origin: REPORTS.into(), size, root: tree.root_at(size).unwrap() };
+        let proof = LogProof {
+            index,
+            hashes: tree.inclusion_proof(index, size).unwrap(),
+            checkpoint: checkpoint.sign(&log_key(REPORTS)).unwrap(),
+            extra: None,
+        };
+        Ok(proof.to_string())
+    }
+}
+
+impl TestCourier {
+    fn deliver(&self, node: &TestNode) -> anyhow::Result<Delivery> {
+        deliver(&node.keeper, self, || node.moment(), Salt([7; 16]))
+    }
+
+    fn totals(&self) -> Vec<u64> {
+        let accepted = self.accepted.borrow();
+        let total = |note: &String| report_of(note).usage.values().map(|usage| usage.creditable.get()).sum();
+        accepted.iter().map(total).collect()
+    }
+}
+
+/// A node that has heard of the control plane, serves one peer and has `cuts` reports due of 10 bytes more each.
+fn node_with_cuts(cuts: u64) -> TestNode {
+    let mut node = TestNode::new();
+    node.desired(&[0], Some(membership())).unwrap();
+    (0..cuts).for_each(|_| cut(&mut node));
+    node
+}
+
+fn cut(node: &mut TestNode) {
+    node.traffic(0, 10, 0);
+    node.seconds += 10;
+    let now = node.moment();
+    node.keeper().cut(now).unwrap();
+}
+
+fn acknowledged(node: &TestNode) -> u64 {
+    node.keeper().ledger.state().chain.last_acknowledged().map_or(0, |acknowledged| acknowledged.sequence)
+}
+
+#[test]
+fn reports_go_out_in_order_and_the_head_is_asked_for_once() {
+    let (node, courier) = (node_with_cuts(3), TestCourier::default());
+    for sequence in 1..=3 {
+        assert_eq!(courier.deliver(&node).unwrap(), Delivery::Delivered { sequence });
+    }
+    assert_eq!(courier.deliver(&node).unwrap(), Delivery::Idle);
+    assert_eq!((courier.totals(), courier.heads_asked.get()), (vec![10, 20, 30], 1));
+    let accepted = courier.accepted.borrow();
+    let (first, second) = (report_of(&accepted[0]), report_of(&accepted[1]));
+    assert_eq!((first.start, first.end, second.start), (at(1_000).wall, at(2_010).wall, first.end));
+    assert_eq!(first.epoch.unwrap().number, 1);
+}
+
+#[test]
+fn a_lost_answer_changes_no_byte_of_what_is_sent_even_through_a_kill() {
+    let (mut node, courier) = (node_with_cuts(1), TestCourier::default());
+    courier.loses_answer.set(true);
+    assert!(courier.deliver(&node).is_err());
+    node.restart();
+    node.desired(&[0], Some(membership())).unwrap();
+    cut(&mut node);
+    assert_eq!(courier.deliver(&node).unwrap(), Delivery::Delivered { sequence: 1 });
+    assert_eq!(courier.deliver(&node).unwrap(), Delivery::Delivered { sequence: 2 });
+    assert_eq!(courier.totals(), [10, 20]);
+}
+
+#[test]
+fn a_proof_of_something_else_is_no_acknowledgement() {
+    let (node, courier) = (node_with_cuts(2), TestCourier::default());
+    courier.deliver(&node).unwrap();
+    courier.proves_another.set(true);
+    let error = courier.deliver(&node).unwrap_err().to_string();
+    assert!(error.contains("report 2") && error.contains("proves nothing"), "{error}");
+    assert_eq!(acknowledged(&node), 1);
+    courier.proves_another.set(false);
+    assert_eq!(courier.deliver(&node).unwrap(), Delivery::Delivered { sequence: 2 });
+}
+
+#[test]
+fn nothing_is_signed_before_the_control_planes_clock_was_compared() {
+    let (mut node, courier) = (node_with_cuts(1), TestCourier::default());
+    node.restart();
+    assert_eq!(courier.deliver(&node).unwrap(), Delivery::Idle);
+    assert!(courier.accepted.borrow().is_empty());
+    node.desired(&[0], Some(membership())).unwrap();
+    assert_eq!(courier.deliver(&node).unwrap(), Delivery::Delivered { sequence: 1 });
+}
+
+#[test]
+fn a_report_that_would_end_in_the_future_is_not_signed_and_its_bytes_go_with_the_next() {
+    let (mut node, courier) = (node_with_cuts(1), TestCourier::default());
+    // The clock was a little ahead, within what is tolerated, and was set right.
+    node.seconds -= 20;
+    assert_eq!(courier.deliver(&node).unwrap(), Delivery::Idle);
+    cut(&mut node);
+    assert_eq!(courier.deliver(&node).unwrap(), Delivery::Delivered { sequence: 1 });
+    assert_eq!(courier.totals(), [20]);
+}
+
+#[test]
+fn a_node_that_lost_its_journal_takes_its_own_head_over_and_signs_no_second_text() {
+    let (mut node, courier) = (node_with_cuts(3), TestCourier::default());
+    (0..3).for_each(|_| drop(courier.deliver(&node).unwrap()));
+    node.lose_journal();
+    node.desired(&[0], Some(membership())).unwrap();
+    cut(&mut node);
+    // Bytes up to the adoption are not counted twice, and those of an unknown past not at all.
+    courier.deliver(&node).unwrap();
+    assert_eq!(courier.totals(), [10, 20, 30, 30]);
+    cut(&mut node);
+    courier.deliver(&node).unwrap();
+    assert_eq!(courier.totals()[4..], [40]);
+}
+
+#[test]
+fn a_head_that_another_key_signed_stops_signing() {
+    let (node, courier) = (node_with_cuts(1), TestCourier::default());
+    courier.deliver(&node).unwrap();
+    let mut forged = report_of(&courier.accepted.borrow()[0]);
+    forged.sequence = 2;
+    let forged =
+        Signed::sign(forged, &transparency_log::SigningKey::new("node-1", [9; 32]).unwrap()).unwrap();
+    courier.accepted.borrow_mut().push(forged.note().to_owned());
+    node.keeper().in_step = false;
+    let mut node = node;
+    cut(&mut node);
+    let error = format!("{:#}", courier.deliver(&node).unwrap_err());
+    assert!(error.contains("sequence 2") && error.contains("not a report of this node"), "{error}");
+}
+
+#[test]
+fn a_control_plane_that_lost_reports_is_told_apart_from_one_that_is_ahead() {
+    let (mut node, courier) = (node_with_cuts(2), TestCourier::default());
+    (0..2).for_each(|_| drop(courier.deliver(&node).unwrap()));
+    courier.accepted.borrow_mut().truncate(1);
+    node.keeper().in_step = false;
+    cut(&mut node);
+    let error = courier.deliver(&node).unwrap_err().to_string();
+    assert!(error.contains("last report is 1") && error.contains("acknowledged 2"), "{error}");
+    assert_eq!(courier.accepted.borrow().len(), 1);
+}
+
+#[test]
+fn a_refusal_is_taken_to_heart_and_the_report_kept() {
+    for (kind, frozen, asks_head) in [
+        (ProblemKind::NodeFrozen, true, false),
+        (ProblemKind::ReportForked, true, true),
+        (ProblemKind::ReportGap, false, true),
+        (ProblemKind::ReportPrevious, false, true),
+        (ProblemKind::Busy, false, false),
+    ] {
+        let (node, courier) = (node_with_cuts(1), TestCourier::default());
+        courier.refusal.set(Some(kind));
+        assert!(courier.deliver(&node).is_err());
+        assert_eq!(node.keeper().frozen, frozen, "{kind:?}");
+        assert_eq!(node.keeper().in_step, !asks_head, "{kind:?}");
+        courier.refusal.set(None);
+        assert_eq!(courier.deliver(&node).unwrap(), Delivery::Delivered { sequence: 1 });
+    }
+}
