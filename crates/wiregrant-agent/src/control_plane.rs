@@ -280,3 +280,6 @@ impl<'a> Question<'a> {
         ])
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,6 +73,10 @@ impl TestCourier {
         deliver(&node.keeper, self, || node.moment(), Salt([7; 16]))
     }
 
+    fn deliver_all(&self, node: &TestNode) {
+        while self.deliver(node).unwrap() != Delivery::Idle {}
+    }
+
     fn totals(&self) -> Vec<u64> {
         let accepted = self.accepted.borrow();
         let total = |note: &String| report_of(note).usage.values().map(|usage| usage.creditable.get()).sum();
@@ -162,7 +166,7 @@ fn a_report_that_would_end_in_the_future_is_not_signed_and_its_bytes_go_with_the
 #[test]
 fn a_node_that_lost_its_journal_takes_its_own_head_over_and_signs_no_second_text() {
     let (mut node, courier) = (node_with_cuts(3), TestCourier::default());
-    (0..3).for_each(|_| drop(courier.deliver(&node).unwrap()));
+    courier.deliver_all(&node);
     node.lose_journal();
     node.desired(&[0], Some(membership())).unwrap();
     cut(&mut node);
@@ -193,7 +197,7 @@ fn a_head_that_another_key_signed_stops_signing() {
 #[test]
 fn a_control_plane_that_lost_reports_is_told_apart_from_one_that_is_ahead() {
     let (mut node, courier) = (node_with_cuts(2), TestCourier::default());
-    (0..2).for_each(|_| drop(courier.deliver(&node).unwrap()));
+    courier.deliver_all(&node);
     courier.accepted.borrow_mut().truncate(1);
     node.keeper().in_step = false;
     cut(&mut node);
