@@ -79,7 +79,7 @@ pub struct ConfigFile {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,
-    /// Where nodes and people reach it; invitations carry these. 1 to 8 [default: http://<listen>].
+    /// Where nodes and people reach it; invitations carry these. 1 to 8 [default: `listen`, with http].
     #[arg(long = "public-url")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_urls: Option<Vec<String>>,

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, bail};
 use tokio::sync::{Mutex, Notify, mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use transparency_log::EMPTY_ROOT;
 use wiregrant_core::record::{KeyRole, RecordEntry};
 use wiregrant_store::{Log, Party, Store};
@@ -56,15 +56,20 @@ pub struct ControlPlane {
 pub type Shared = Arc<ControlPlane>;
 
 /// What works beside the handlers, until told to stop.
-pub struct Tasks(Vec<JoinHandle<()>>);
+pub struct Tasks(JoinSet<()>);
 
 impl Tasks {
+    /// Resolves when one has ended, which none does before it is told to: the control plane cannot do its work without it.
+    pub async fn one_ended(&mut self) {
+        if let Some(Err(error)) = self.0.join_next().await {
+            tracing::error!(%error, "a task ended by a panic");
+        }
+    }
+
     /// Waits until all have ended.
-    pub async fn ended(self) {
-        for task in self.0 {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a task ended by a panic");
-            }
+    pub async fn ended(mut self) {
+        while !self.0.is_empty() {
+            self.one_ended().await;
         }
     }
 }
@@ -92,6 +97,7 @@ impl ControlPlane {
             closing: Mutex::new(()),
             stop: watch::Sender::new(false),
         });
+        publisher::refuse_another_log(&plane).await.context("public_dir")?;
         plane.first_start().await?;
         plane.hand_out_administrators_token().await?;
         publisher::reconcile(&plane).await.context("public_dir")?;
@@ -100,11 +106,11 @@ impl ControlPlane {
     }
 
     fn work(self: Arc<Self>, waiting: mpsc::Receiver<Submission>) -> Tasks {
-        Tasks(vec![
-            tokio::spawn(sequencer::run(self.clone(), waiting)),
-            tokio::spawn(publisher::run(self.clone())),
-            tokio::spawn(jobs::run(self)),
-        ])
+        let mut tasks = JoinSet::new();
+        tasks.spawn(sequencer::run(self.clone(), waiting));
+        tasks.spawn(publisher::run(self.clone()));
+        tasks.spawn(jobs::run(self));
+        Tasks(tasks)
     }
 
     /// Resolves once [`Self::stop`] was called.

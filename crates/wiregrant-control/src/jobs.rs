@@ -5,7 +5,7 @@ use std::time::Duration;
 use wiregrant_core::api::Membership;
 use wiregrant_core::terms::Terms;
 use wiregrant_core::{GrantId, Timestamp};
-use wiregrant_store::Read;
+use wiregrant_store::{self as store, Read};
 
 use crate::closing;
 use crate::control_plane::{ControlPlane, Shared};
@@ -14,6 +14,8 @@ use crate::membership;
 
 /// How often to look, in seconds.
 const LOOK_SECONDS: u64 = 1;
+/// How long to wait after a failure, in seconds.
+const RETRY_SECONDS: u64 = 30;
 /// An epoch that is due waits this much longer for members whose report of its end is not there yet, in seconds. It
 /// matters where the close delay is short: the reports of the boundary are then just on their way.
 pub const STRAGGLER_SECONDS: u64 = 20;
@@ -27,37 +29,46 @@ pub async fn run(plane: Shared) {
             () = &mut stopped => return,
         }
         if let Err(failure) = close_due_epochs(&plane).await {
-            tracing::error!(%failure, "due epochs could not be closed; it is tried again");
+            tracing::error!(%failure, seconds = RETRY_SECONDS, "due epochs could not be closed; it is tried again");
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(RETRY_SECONDS)) => {}
+                () = &mut stopped => return,
+            }
         }
     }
 }
 
-/// Closes every epoch that is due.
+/// Closes every epoch that is due. One grant's failure keeps no other from being closed.
 ///
 /// # Errors
-/// The first that keeps one from being closed.
+/// The first failure, once every grant had its turn.
 pub async fn close_due_epochs(plane: &ControlPlane) -> Answer<()> {
-    while let Some((grant, number)) = next_due(plane).await? {
-        closing::close(plane, &grant, number).await?;
+    let grants = plane.store.read().await?.grants().await?;
+    let mut closed = Ok(());
+    for grant in grants {
+        closed = closed.and(close_due_of(plane, &grant).await);
+    }
+    closed
+}
+
+async fn close_due_of(plane: &ControlPlane, grant: &store::Grant) -> Answer<()> {
+    let terms = membership::terms(grant)?;
+    while let Some(number) = next_due(plane, &grant.grant_id, &terms).await? {
+        closing::close(plane, &grant.grant_id, number).await?;
     }
     Ok(())
 }
 
-async fn next_due(plane: &ControlPlane) -> Answer<Option<(GrantId, u64)>> {
+async fn next_due(plane: &ControlPlane, grant: &GrantId, terms: &Terms) -> Answer<Option<u64>> {
     let now = plane.clock.now();
     let mut read = plane.store.read().await?;
-    for grant in read.grants().await? {
-        let terms = membership::terms(&grant)?;
-        let number = read.epochs_closed(&grant.grant_id).await?.saturating_add(1);
-        let Some(opens_at) = closing::opens_at(&terms, number) else { continue };
-        let patience_is_over = opens_at.plus_seconds(STRAGGLER_SECONDS) <= now;
-        if opens_at <= now
-            && (patience_is_over || all_have_reported(&mut read, &grant.grant_id, &terms, number).await?)
-        {
-            return Ok(Some((grant.grant_id, number)));
-        }
-    }
-    Ok(None)
+    let number = read.epochs_closed(grant).await?.saturating_add(1);
+    let Some(opens_at) = closing::opens_at(terms, number).filter(|opens_at| *opens_at <= now) else {
+        return Ok(None);
+    };
+    let patience_is_over = opens_at.plus_seconds(STRAGGLER_SECONDS) <= now;
+    let is_due = patience_is_over || all_have_reported(&mut read, grant, terms, number).await?;
+    Ok(is_due.then_some(number))
 }
 
 /// Whether every member of the epoch has reported up to its end.

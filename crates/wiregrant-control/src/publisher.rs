@@ -41,6 +41,14 @@ pub enum PublishError {
     /// A log that cannot be written as tiles.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The folder holds what this database cannot have published.
+    #[error("{folder}: {why}")]
+    AnotherLog {
+        /// The log's folder.
+        folder: String,
+        /// What is wrong, and the way out.
+        why: String,
+    },
     /// A page that cannot be rendered.
     #[error("pages: {0}")]
     Page(String),
@@ -74,6 +82,19 @@ async fn publish_or_say(plane: &ControlPlane) {
     if let Err(error) = publish(plane).await {
         tracing::error!(%error, "the public folder is behind; it is tried again");
     }
+}
+
+/// Refuses a folder that another log was published in, or that is ahead of the database. Whoever restored a database from
+/// a backup would otherwise sign a second history of the same log.
+///
+/// # Errors
+/// [`PublishError::AnotherLog`].
+pub async fn refuse_another_log(plane: &ControlPlane) -> Result<(), PublishError> {
+    for log in Log::ALL {
+        let size = plane.store.read().await?.log_size(log).await?;
+        published(plane, log).refuse_another(size)?;
+    }
+    Ok(())
 }
 
 /// Brings the folder up to date with the database, and looks at every file that should be there.
@@ -153,6 +174,22 @@ impl PublishedLog {
         Ok(checkpoint.map_or(0, |checkpoint| checkpoint.size))
     }
 
+    fn refuse_another(&self, size: u64) -> Result<(), PublishError> {
+        let refuse = |why| Err(PublishError::AnotherLog { folder: self.folder.display().to_string(), why });
+        let vkey = file::read_if_there(&self.folder.join("vkey"), MAX_CHECKPOINT_BYTES)?;
+        if vkey.is_some_and(|vkey| vkey.trim() != self.verifier.to_string()) {
+            return refuse("another log was published here; choose another public_dir".to_owned());
+        }
+        let published = self.published_size()?;
+        if published > size {
+            return refuse(format!(
+                "{published} entries were published, the database has {size}: it is older than what is public. \
+                 Restore a newer one; going on from here would sign a second history"
+            ));
+        }
+        Ok(())
+    }
+
     async fn publish(&self, store: &Store, since: u64) -> Result<(), PublishError> {
         file::make_folder(&self.folder, Readers::Everyone)?;
         let Some((size, checkpoint)) = store.read().await?.newest_checkpoint(self.log).await? else {
@@ -161,8 +198,7 @@ impl PublishedLog {
         if since == size && size > 0 {
             return Ok(());
         }
-        // A folder that is ahead of the database is another's, or the database was restored from a backup.
-        for tile in tiles_between(if since > size { 0 } else { since }, size) {
+        for tile in tiles_between(since, size) {
             self.write_tile(store, tile).await?;
         }
         self.write("vkey", format!("{}\n", self.verifier).as_bytes())?;

@@ -77,24 +77,23 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     // Taken before anything is opened, so that whoever stops a start half way gets an end in good order.
     let mut terminated = signal(SignalKind::terminate()).context("SIGTERM")?;
     let listen = config.listen;
-    let (plane, tasks) = ControlPlane::open(config, Clock::System).await?;
+    let (plane, mut tasks) = ControlPlane::open(config, Clock::System).await?;
     let socket = TcpListener::bind(listen).await.with_context(|| format!("listen: {listen}"))?;
     let address = socket.local_addr().context("listen")?;
     tracing::info!(%address, database = plane.store.database(), origin = %plane.config.origin, "serving");
-    let stop = {
-        let plane = plane.clone();
-        async move {
-            tokio::select! {
-                _ = terminated.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-            tracing::info!("stopping");
-            plane.stop();
+    let mut was_asked = true;
+    let stop = async {
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+            () = tasks.one_ended() => was_asked = false,
         }
+        tracing::info!("stopping");
+        plane.stop();
     };
     listener::serve(socket, router::router(&plane), stop).await;
-    plane.stop();
     tasks.ended().await;
     plane.store.close().await;
+    anyhow::ensure!(was_asked, "a part of the control plane broke down, the log says which; start it again");
     Ok(())
 }

@@ -268,3 +268,55 @@ async fn by_signature(plane: &ControlPlane, request: Request) -> Answer<(Caller,
     let sender = Sender { node: node.node, operator: node.operator, vkey };
     Ok((Caller::Node(sender), Request::from_parts(parts, Body::from(body))))
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_token_says_whose_kind_it_is_and_is_never_the_same() {
+        let party = Party::Operator("nordlicht".parse().unwrap());
+        assert!(new_token(&party).starts_with("wiregrant-operator-"));
+        assert_ne!(new_token(&party), new_token(&party));
+    }
+
+    #[test]
+    fn a_missing_or_damaged_header_is_named() {
+        let refusal =
+            |headers: &HeaderMap| NodeHeaders::read(headers).err().map(|e| e.problem().detail.clone());
+        let mut headers = HeaderMap::new();
+        let good = [
+            (HEADER_SIGNATURE, BASE64.encode(&[0; 64])),
+            (HEADER_NODE, "node-1".to_owned()),
+            (HEADER_TIME, "2026-07-06T12:00:00Z".to_owned()),
+            (HEADER_NONCE, BASE64.encode(&[0; 16])),
+        ];
+        for (name, value) in good {
+            assert!(refusal(&headers).unwrap().contains(name));
+            headers.insert(name, value.parse().unwrap());
+        }
+        assert_eq!(refusal(&headers), None);
+        headers.insert(HEADER_SIGNATURE, HeaderValue::from_static("AAAA"));
+        assert!(refusal(&headers).unwrap().contains("64 bytes"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_the_parser_panic(
+            values in proptest::collection::vec(proptest::collection::vec(32u8..=255, 0..100), 5),
+        ) {
+            let mut headers = HeaderMap::new();
+            let names = [HEADER_NODE, HEADER_TIME, HEADER_NONCE, HEADER_SIGNATURE, "authorization"];
+            for (name, value) in names.into_iter().zip(values) {
+                if let Ok(value) = HeaderValue::from_bytes(&value) {
+                    headers.insert(name, value);
+                }
+            }
+            let _ = NodeHeaders::read(&headers);
+            let _ = bearer(&headers);
+        }
+    }
+}

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use axum::http::Method;
+use axum::http::{HeaderValue, Method};
+use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use transparency_log::{LogProof, SigningKey, Verifier};
+use wiregrant_control::sequencer;
 use wiregrant_core::api::ProblemKind;
 use wiregrant_core::note::{Salt, Signed};
 use wiregrant_core::record::report_entry;
@@ -279,4 +281,27 @@ async fn a_node_signs_its_requests_with_its_own_key_and_a_clock_that_is_right() 
             assert_eq!(problem.figures["now"], json!(now));
         }
     }
+}
+
+#[tokio::test]
+async fn a_full_queue_sends_reports_away_for_a_moment() {
+    let (_plane, node) = plane_with_node().await;
+    let report = node.next_report(node.end, |_| {});
+    let (queue, mut waiting) = sequencer::queue(); // nobody takes anything out
+    for _ in 0..sequencer::QUEUE_LIMIT {
+        tokio::select! {
+            biased;
+            answered = queue.submit(report.clone()) => panic!("answered: {answered:?}"),
+            () = std::future::ready(()) => {}
+        }
+    }
+    let busy = queue.submit(report.clone()).await.unwrap_err();
+    assert!(busy.problem().is(ProblemKind::Busy) && busy.problem().detail.contains("4096"), "{busy}");
+    let response = busy.into_response();
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["retry-after"]),
+        (503, &HeaderValue::from(2))
+    );
+    waiting.close();
+    assert!(queue.submit(report).await.unwrap_err().problem().detail.contains("about to stop"));
 }

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use transparency_log::{
     Checkpoint, MemoryTree, TileId, Verifier, bundle_path, decode_bundle, encode_tile, leaf_hash, tiles_for,
 };
+use wiregrant_control::config::Config;
+use wiregrant_control::control_plane::ControlPlane;
 use wiregrant_control::publisher;
 use wiregrant_core::record::RecordEntry;
 use wiregrant_core::usage_report::Class;
@@ -161,4 +163,21 @@ async fn the_pages_show_the_statement_and_carry_the_headers_of_their_kind() {
     );
     assert_eq!(plane.file("/../keys/log.key").await.status.as_u16(), 404);
     assert_eq!(plane.file("/%2e%2e/keys/log.key").await.status.as_u16(), 404);
+}
+
+#[tokio::test]
+async fn a_database_older_than_what_is_public_is_not_opened() {
+    let plane = plane_with_history().await;
+    let folder = plane.folder.path().to_owned();
+    plane.plane.store.close().await;
+    let refused = async |config: Config| {
+        let opened = ControlPlane::open(config, plane.clock.clone()).await;
+        opened.err().map(|error| format!("{error:#}")).expect("it must be refused")
+    };
+    let older = format!("sqlite:{}", folder.join("older.db").display());
+    let message = refused(Config { database: older.clone(), ..plane.plane.config.clone() }).await;
+    assert!(message.contains("9 entries were published, the database has 0"), "{message}");
+    let data_dir = folder.join("other");
+    let message = refused(Config { database: older, data_dir, ..plane.plane.config.clone() }).await;
+    assert!(message.contains("another log was published here"), "{message}");
 }
