@@ -425,6 +425,25 @@ proptest! {
 }
 
 #[test]
+fn a_removal_that_is_killed_at_any_call_is_finished_before_the_peer_may_come_back() {
+    for (call, carried_out) in (0..12).flat_map(|call| [(call, false), (call, true)]) {
+        let events = vec![
+            Event::Want(vec![0]),
+            Event::Traffic { peer: 0, received: 10, sent: 10 },
+            Event::KillAt { call, carried_out },
+            Event::Want(vec![]),
+            Event::Kill,
+            Event::Want(vec![0]),
+            // More than before: only a finished removal tells that these count from zero.
+            Event::Traffic { peer: 0, received: 1_000, sent: 1_000 },
+            Event::Sample,
+        ];
+        let (counted, moved) = lived(events);
+        assert_eq!(counted, moved, "killed at call {call}, carried out: {carried_out}");
+    }
+}
+
+#[test]
 fn a_journal_cut_or_flipped_anywhere_never_tells_a_wrong_total() {
     let mut node = TestNode::new();
     // Every total that was ever true, in order.
