@@ -41,7 +41,7 @@ impl CosignerKey {
     }
 
     /// The cosignature line, with its newline, over the whole text of a checkpoint's note, extension lines included.
-    /// A witness calls this only once its record of the checkpoint is durable.
+    /// A witness calls this only once the state that [`consider`](crate::consider) returned is durable.
     ///
     /// # Errors
     /// [`LogError::CosignatureTime`] unless `timestamp_unix_seconds` is from 1 to 2^63-1; those of a text that is no

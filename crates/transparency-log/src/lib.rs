@@ -2,8 +2,9 @@
 //!
 //! **In scope**: RFC 6962 hashing, tiles and entry bundles ([tlog-tiles]), the right edge an appender keeps,
 //! inclusion and consistency proofs made from tiles and checked without them, signed notes with Ed25519
-//! ([signed-note]), checkpoints ([tlog-checkpoint]), witnesses' cosignatures on them ([tlog-cosignature]), and a proof
-//! that travels as one text ([tlog-proof]).
+//! ([signed-note]), checkpoints ([tlog-checkpoint]), witnesses' cosignatures on them ([tlog-cosignature]), what
+//! a witness is asked and when it cosigns ([tlog-witness]), evidence of a split view, and a proof that travels as one
+//! text ([tlog-proof]).
 //!
 //! **Out of scope**: files, sockets, databases, clocks, randomness, and what an entry means. Bytes and seeds come in
 //! as arguments. Signatures of other types (ML-DSA-44 cosignatures) are carried along, not verified.
@@ -50,6 +51,7 @@
 //! [signed-note]: https://c2sp.org/signed-note
 //! [tlog-checkpoint]: https://c2sp.org/tlog-checkpoint
 //! [tlog-cosignature]: https://c2sp.org/tlog-cosignature
+//! [tlog-witness]: https://c2sp.org/tlog-witness
 //! [tlog-proof]: https://c2sp.org/tlog-proof
 
 mod bundle;
@@ -63,8 +65,10 @@ mod memory_tree;
 mod note;
 mod number;
 mod proof;
+mod split_view;
 mod tile;
 mod tlog_proof;
+mod witness;
 
 pub use bundle::{MAX_ENTRY_BYTES, bundle_path, decode_bundle, encode_bundle, parse_bundle_path};
 pub use checkpoint::Checkpoint;
@@ -79,5 +83,9 @@ pub use proof::{
     HashSource, consistency_proof, consistency_tiles, inclusion_proof, inclusion_tiles, root_tiles,
     tree_root, verify_consistency, verify_inclusion,
 };
+pub use split_view::SplitView;
 pub use tile::{MAX_TREE_SIZE, TILE_WIDTH, TileId, decode_tile, encode_tile, tiles_between, tiles_for};
 pub use tlog_proof::{LogProof, MAX_PROOF_BYTES, MAX_PROOF_HASHES};
+pub use witness::{
+    AddCheckpoint, KnownSize, MAX_ADD_CHECKPOINT_BYTES, WitnessRefusal, WitnessState, consider,
+};
