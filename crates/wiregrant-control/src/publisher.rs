@@ -102,11 +102,7 @@ pub async fn refuse_another_log(plane: &ControlPlane) -> Result<(), PublishError
 /// # Errors
 /// Whatever the database or the folder refuses.
 pub async fn reconcile(plane: &ControlPlane) -> Result<(), PublishError> {
-    for log in Log::ALL {
-        published(plane, log).publish(&plane.store, 0).await?;
-    }
-    publish_notes(plane).await?;
-    publish_pages(plane).await
+    publish_since(plane, |_| Ok(0)).await
 }
 
 /// Brings the folder up to date with the database, trusting the files that were written before.
@@ -114,12 +110,21 @@ pub async fn reconcile(plane: &ControlPlane) -> Result<(), PublishError> {
 /// # Errors
 /// Whatever the database or the folder refuses.
 pub async fn publish(plane: &ControlPlane) -> Result<(), PublishError> {
-    for log in Log::ALL {
-        let log = published(plane, log);
-        let since = log.published_size()?;
-        log.publish(&plane.store, since).await?;
-    }
+    publish_since(plane, PublishedLog::published_size).await
+}
+
+/// Writes what lies between `since` and now. The record speaks of reports and notes, so its checkpoint is taken first and
+/// published last: whoever reads the folder at any moment finds all that the record they see speaks of.
+async fn publish_since(
+    plane: &ControlPlane,
+    since: impl Fn(&PublishedLog) -> Result<u64, PublishError>,
+) -> Result<(), PublishError> {
+    let (record, reports) = (published(plane, Log::Record), published(plane, Log::Reports));
+    let newest_of_record = plane.store.read().await?.newest_checkpoint(Log::Record).await?;
+    let newest_of_reports = plane.store.read().await?.newest_checkpoint(Log::Reports).await?;
+    reports.publish(&plane.store, since(&reports)?, newest_of_reports).await?;
     publish_notes(plane).await?;
+    record.publish(&plane.store, since(&record)?, newest_of_record).await?;
     publish_pages(plane).await
 }
 
@@ -190,11 +195,15 @@ impl PublishedLog {
         Ok(())
     }
 
-    async fn publish(&self, store: &Store, since: u64) -> Result<(), PublishError> {
+    /// Brings the folder to the checkpoint `newest`, of this size.
+    async fn publish(
+        &self,
+        store: &Store,
+        since: u64,
+        newest: Option<(u64, String)>,
+    ) -> Result<(), PublishError> {
         file::make_folder(&self.folder, Readers::Everyone)?;
-        let Some((size, checkpoint)) = store.read().await?.newest_checkpoint(self.log).await? else {
-            return Ok(());
-        };
+        let Some((size, checkpoint)) = newest else { return Ok(()) };
         if since == size && size > 0 {
             return Ok(());
         }
