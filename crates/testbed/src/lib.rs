@@ -25,6 +25,7 @@ pub mod host;
 pub mod interrupt;
 pub mod network;
 pub mod node;
+pub mod parties;
 pub mod process;
 pub mod programs;
 pub mod relay;

@@ -11,16 +11,18 @@ use anyhow::{Context as _, Result, anyhow};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tempfile::TempDir;
-use wiregrant_core::api::{AccessCodesCreated, Grant, InvitationCreated, Membership, StatementNote};
+use wiregrant_core::api::{Grant, Membership, StatementNote};
+use wiregrant_core::epoch::Schedule;
 use wiregrant_core::note::Signed;
 use wiregrant_core::statement::Statement;
 
 use crate::client::Person;
+use crate::clock;
 use crate::control_plane::{self, ControlPlane};
 use crate::counters::{self, Counters};
-use crate::demo::regtest;
 use crate::network::{self, Network};
 use crate::node::{Node, Pace};
+use crate::parties::Parties;
 use crate::process::{self, Process};
 use crate::programs::Programs;
 use crate::wait::eventually;
@@ -31,7 +33,8 @@ pub const OPERATOR: &str = "nordlicht";
 pub const DISTRIBUTOR: &str = "open-doors";
 /// The one grant.
 pub const GRANT: &str = "spring";
-const LOCATION: &str = "de-fra";
+/// Where the node stands.
+pub const LOCATION: &str = "de-fra";
 const SINK_PORT: u16 = 7000;
 /// For what happens within a moment, also on a loaded machine.
 const MOMENT: Duration = Duration::from_secs(60);
@@ -184,6 +187,24 @@ impl World {
             plan.starts_in_seconds
         );
         self.ask(&["grant", "show", GRANT])
+    }
+
+    /// Waits until the agent labels what it counts with the grant: what moved before would not be the grant's.
+    ///
+    /// # Errors
+    /// When it does not, a minute after the beginning.
+    pub fn await_first_epoch(&mut self, schedule: &Schedule) -> Result<()> {
+        let limit = MOMENT + Duration::from_secs(schedule.start.seconds_since(clock::utc_now()));
+        let logs = [self.node.log(), self.control_plane.log()];
+        eventually("the agent in the grant's first epoch", limit, &[&logs[0], &logs[1]], || {
+            self.still_runs()?;
+            // Asked after the beginning only: the agent's own answer costs a process.
+            if clock::utc_now() < schedule.start {
+                return Ok(None);
+            }
+            let status = self.node.status(&self.network.node)?;
+            Ok((status["epoch"]["grant"] == GRANT).then_some(()))
+        })
     }
 
     /// Connects everybody.
@@ -349,80 +370,4 @@ fn redeem_all(
             (0..network.people.len()).map(|number| scope.spawn(move || redeem(number))).collect();
         people.into_iter().map(|person| person.join().map_err(|_| anyhow!("redeeming panicked"))?).collect()
     })
-}
-
-/// What administrator, operator and distributor do before there is a node.
-struct Parties<'a> {
-    programs: &'a Programs,
-    network: &'a Network,
-    folder: &'a Path,
-    admin: PathBuf,
-}
-
-impl Parties<'_> {
-    fn cli(&self, token: Option<&Path>, arguments: &[&str]) -> Command {
-        let mut command = control_plane::cli(self.programs, &self.network.control, token);
-        command.args(arguments);
-        command
-    }
-
-    fn admin(&self, arguments: &[&str]) -> Result<String> {
-        process::run(&mut self.cli(Some(&self.admin), arguments))
-    }
-
-    fn file(&self, name: &str) -> String {
-        self.folder.join(name).display().to_string()
-    }
-
-    fn add_operator(&self) -> Result<()> {
-        self.admin(&["location", "add", LOCATION, "--name", "Frankfurt, Germany"])?;
-        let (key, vkey, note) =
-            (self.file("operator.key"), self.file("operator.vkey"), self.file("destination.note"));
-        let printed = process::run(
-            &mut self.cli(None, &["operator", "key", "make", "--operator", OPERATOR, "--out", &key]),
-        )?;
-        std::fs::write(&vkey, printed)?;
-        let token = self.file("operator.token");
-        self.admin(&["operator", "add", OPERATOR, "--vkey-file", &vkey, "--token-out", &token])?;
-        let mut sign = self.network.control.command(&self.programs.cli);
-        sign.args([
-            "destination",
-            "sign",
-            "--key",
-            &key,
-            "--operator",
-            OPERATOR,
-            "--log",
-            control_plane::ORIGIN,
-        ]);
-        sign.args(["--network", control_plane::NETWORK, "--pay", &regtest::operator_address()]);
-        std::fs::write(&note, process::run(&mut sign)?)?;
-        let set = ["destination", "set", "--operator", OPERATOR, "--note", &note];
-        process::run(&mut self.cli(Some(Path::new(&token)), &set))?;
-        Ok(())
-    }
-
-    fn issue_codes(&self, people: usize) -> Result<Vec<String>> {
-        let token = self.file("distributor.token");
-        self.admin(&["distributor", "add", DISTRIBUTOR, "--token-out", &token])?;
-        let count = people.to_string();
-        let issue =
-            ["code", "issue", "--devices", "1", "--quota", "100TB", "--expires", "30d", "--count", &count];
-        let created: AccessCodesCreated =
-            control_plane::answer(&mut self.cli(Some(Path::new(&token)), &issue))?;
-        Ok(created.codes)
-    }
-
-    fn invite(&self) -> Result<String> {
-        let create = ["invitation", "create", "--operator", OPERATOR, "--location", LOCATION];
-        let created: InvitationCreated = control_plane::answer(&mut self.cli(Some(&self.admin), &create))?;
-        Ok(created.invitation)
-    }
-
-    fn only_node(&self) -> Result<String> {
-        let nodes: Vec<wiregrant_core::api::Node> =
-            control_plane::answer(&mut self.cli(Some(&self.admin), &["node", "list"]))?;
-        let node = nodes.first().context("the control plane knows no node after it has joined")?;
-        Ok(node.node.to_string())
-    }
 }

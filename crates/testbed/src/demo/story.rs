@@ -95,7 +95,8 @@ impl Story {
             world,
         };
         story.tell_pages();
-        story.await_first_epoch()?;
+        step(&format!("epoch 1 begins at {}; node and people wait for it", story.schedule.start));
+        story.world.await_first_epoch(&story.schedule)?;
         Ok(story)
     }
 
@@ -172,25 +173,6 @@ impl Story {
             }
             closed = statements.len();
             Ok((closed as u64 == story.schedule.epochs).then_some(()))
-        })
-    }
-
-    /// Waits until the agent labels what it counts with the first epoch: what moved before would not be the grant's.
-    fn await_first_epoch(&mut self) -> Result<()> {
-        step(&format!(
-            "epoch 1 begins at {}; the node waits for it, and so do the people",
-            self.schedule.start
-        ));
-        let limit = MOMENT + Duration::from_secs(STARTS_IN_SECONDS);
-        let logs = [self.world.node.log(), self.world.control_plane.log()];
-        eventually("the agent in the grant's epoch 1", limit, &[&logs[0], &logs[1]], || {
-            self.world.still_runs()?;
-            // Asked after the beginning only: the agent's own answer costs a process.
-            if clock::utc_now() < self.schedule.start {
-                return Ok(None);
-            }
-            let status = self.world.node.status(&self.world.network.node)?;
-            Ok((status["epoch"]["grant"] == GRANT).then_some(()))
         })
     }
 

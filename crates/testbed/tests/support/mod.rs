@@ -38,8 +38,9 @@ pub fn programs() -> Programs {
 pub fn world() -> World {
     let pace = Pace { sample_seconds: 1, report_seconds: 1 };
     let mut world = World::new(programs(), PEOPLE, pace, None, &|_| {}).expect("a world");
-    world.open_grant(PLAN).expect("a grant");
+    let grant = world.open_grant(PLAN).expect("a grant");
     world.connect_people().expect("connected people");
+    world.await_first_epoch(&grant.terms.schedule()).expect("the first epoch");
     world
 }
 
