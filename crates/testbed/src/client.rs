@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -77,7 +78,7 @@ impl Person {
         let log = process.log().to_owned();
         eventually(&format!("{}'s WireGuard", self.name), INTERFACE_LIMIT, &[&log], || {
             process.still_runs()?;
-            Ok(host.exec(&format!("wg show {interface} listen-port")).ok())
+            Ok(userspace_answers(interface).then_some(()))
         })?;
 
         let file = fs::read_to_string(&self.client_file).context("the client file")?;
@@ -129,6 +130,13 @@ impl Person {
     pub fn name(&self) -> &str {
         &self.name
     }
+}
+
+/// Whether a userspace WireGuard of this name takes connections. Not asked with `wg`, which deletes the socket of a WireGuard that
+/// has bound it and does not listen yet.
+#[must_use]
+pub fn userspace_answers(interface: &str) -> bool {
+    UnixStream::connect(format!("/var/run/wireguard/{interface}.sock")).is_ok()
 }
 
 /// Reads what a source printed.

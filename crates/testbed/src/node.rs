@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::counters::Counters;
 use crate::host::Host;
 use crate::network;
 use crate::process::{self, Process};
@@ -59,7 +58,8 @@ impl Node {
         let log = node.log();
         eventually("the node's WireGuard", INTERFACE_LIMIT, &[&log], || {
             node.still_runs()?;
-            Ok(Counters::read(host).ok())
+            // Asked of the agent: `wg` would delete the socket of a wireguard-go that does not listen yet.
+            Ok(node.status(host)?["peers_live"].is_u64().then_some(()))
         })?;
         Ok(node)
     }

@@ -2,15 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use wiregrant_core::api::{AccessCodesCreated, InvitationCreated};
+use wiregrant_core::api::{AccessCodesCreated, InvitationCreated, Node};
 
 use crate::control_plane;
 use crate::demo::regtest;
 use crate::network::Network;
 use crate::process;
 use crate::programs::Programs;
+use crate::wait::eventually;
 use crate::world::{DISTRIBUTOR, LOCATION, OPERATOR};
 
 /// What administrator, operator and distributor do before there is a node.
@@ -97,14 +99,16 @@ impl Parties<'_> {
         Ok(created.invitation)
     }
 
-    /// The id that the control plane gave the node.
+    /// The id that the control plane gave the node, once it has heard of its agent: before, no device is placed there.
     ///
     /// # Errors
-    /// What the CLI says.
-    pub fn only_node(&self) -> Result<String> {
-        let nodes: Vec<wiregrant_core::api::Node> =
-            control_plane::answer(&mut self.cli(Some(&self.admin), &["node", "list"]))?;
-        let node = nodes.first().context("the control plane knows no node after it has joined")?;
-        Ok(node.node.to_string())
+    /// What the CLI says, or when the agent does not ask for anything within `limit`.
+    pub fn node_seen(&self, limit: Duration, log: &Path) -> Result<String> {
+        eventually("the control plane to hear of the node", limit, &[log], || {
+            let nodes: Vec<Node> =
+                control_plane::answer(&mut self.cli(Some(&self.admin), &["node", "list"]))?;
+            let node = nodes.first().context("the control plane knows no node after it has joined")?;
+            Ok(node.last_seen.map(|_| node.node.to_string()))
+        })
     }
 }

@@ -106,7 +106,7 @@ impl World {
         tell("node: `wiregrant-agent join`, `run`");
         let invitation = parties.invite()?;
         let node = Node::new(&programs, &network.node, &invitation, pace, folder.path(), &logs)?;
-        let node_id = parties.only_node()?;
+        let node_id = parties.node_seen(MOMENT, &node.log())?;
         tell("people: each redeems a code with `wiregrant redeem`; keys are made in their own hosts");
         let people = redeem_all(&programs, &network, &codes, folder.path(), &logs)?;
         let mut world = Self { people, node, node_id, control_plane, sink, programs, network, logs, folder };
