@@ -122,3 +122,23 @@ fn a_world_that_is_dropped_leaves_nothing_behind() {
     let left = testbed::cleanup::left_by(std::process::id());
     assert!(names.iter().chain([&node]).all(|name| !left.contains(name)), "{left:?}");
 }
+
+#[test]
+fn what_a_dead_testbed_has_left_behind_is_removed_by_the_next() {
+    let mut dead = std::process::Command::new("true").spawn().unwrap();
+    dead.wait().unwrap();
+    let name = testbed::cleanup::host_name(dead.id(), 0);
+    let ip =
+        |line: &str| testbed::process::run(std::process::Command::new("ip").args(line.split_whitespace()));
+    ip(&format!("netns add {name}")).unwrap();
+    let mut left = std::process::Command::new("ip");
+    let mut left = left.args(["netns", "exec", &name, "sleep", "600"]).spawn().unwrap();
+    eventually("a process in the host", TRANSFER_LIMIT, &[], || {
+        Ok((!ip(&format!("netns pids {name}"))?.trim().is_empty()).then_some(()))
+    })
+    .unwrap();
+
+    assert!(testbed::cleanup::remove_leftovers().contains(&name));
+    assert!(!left.wait().unwrap().success(), "its process was ended");
+    assert_eq!(testbed::cleanup::left_by(dead.id()), Vec::<String>::new());
+}
