@@ -19,14 +19,14 @@ pub const NODE: &str = "198.51.100.2";
 const POOLS: [&str; 2] = ["10.64.0.0/10", "fd77:6772::/32"];
 /// Where people are.
 const PEOPLE_V4: &str = "203.0.113.0/24";
-/// The most people that fit into [`PEOPLE_V4`] with four addresses each.
+/// The most people that fit into their network with four addresses each.
 pub const MAX_PEOPLE: usize = 60;
 
 /// Receive buffers of TCP, of which half is the window. What is in flight to one person, or from all of them to the node, then
 /// fits into the 208 KiB that the kernel gives a UDP socket by default, so that a userspace WireGuard that gets no processor for
 /// a while loses nothing, and both ends count the same bytes. At the lab's round trip of a few milliseconds this is fast enough.
 const TCP_RECEIVE_BYTES_OF_PERSON: u32 = 65_536;
-const TCP_RECEIVE_BYTES_OF_WEB: u32 = 32_768;
+const TCP_RECEIVE_BYTES_OF_WEB: u32 = 20_480;
 
 /// The hosts, each alive as long as this.
 pub struct Network {

