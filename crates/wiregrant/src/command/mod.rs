@@ -42,7 +42,7 @@ pub struct CommandLine {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Everywhere {
-    /// The control plane, such as https://grants.example
+    /// The control plane, such as `https://grants.example`
     #[arg(long, global = true, env = "WIREGRANT_URL", value_name = "URL", value_parser = base_url)]
     pub url: Option<String>,
     /// A file that holds your token; a token is never an argument
