@@ -5,6 +5,10 @@
 
 #![expect(clippy::print_stdout, reason = "a test without a harness tells its results itself")]
 
+#[path = "support/batches.rs"]
+mod batches;
+#[path = "support/scale.rs"]
+mod scale;
 #[path = "support/story.rs"]
 mod story;
 mod support;
@@ -39,6 +43,22 @@ fn main() {
     story("a link that was made and never configured is taken", &a_link_without_a_key_is_taken);
     story("another port is an error with its way out", &another_port_is_an_error_with_its_way_out);
     story("the choice takes the kernel", &the_choice_takes_the_kernel);
+    story("a thousand peers come, change and go in batches", &|| {
+        batches::a_thousand_peers_come_change_and_go_in_batches(open, "g");
+    });
+    story("a batch keeps the session and counters of a live peer", &|| {
+        batches::a_batch_keeps_the_session_and_counters_of_a_live_peer(open, "h");
+    });
+    story("an update never brings a removed peer back", &|| {
+        batches::an_update_never_brings_a_removed_peer_back(open, "i");
+    });
+    story("a populated interface is deleted by who has its key and by nobody else", &|| {
+        batches::a_populated_interface_is_deleted_by_who_has_its_key_and_by_nobody_else(open, "j");
+    });
+    story("a dump under churn lacks nobody who stayed", &|| {
+        scale::a_dump_under_churn_lacks_nobody_who_stayed(open, "k");
+    });
+    story("a thousand peers are timed", &|| scale::a_thousand_peers_are_timed(open, "l"));
 }
 
 fn a_link_without_a_key_is_taken() {

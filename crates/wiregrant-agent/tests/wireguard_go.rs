@@ -1,5 +1,7 @@
 //! `wireguard-go` between two real hosts: what it counts, what resets it, and what it outlives.
 
+#[path = "support/batches.rs"]
+mod batches;
 #[path = "support/story.rs"]
 mod story;
 mod support;
@@ -29,6 +31,26 @@ fn adopting_adds_what_is_missing_and_nothing_else() {
 #[test]
 fn an_interface_of_somebody_else_is_refused_and_left_alone() {
     story::an_interface_of_somebody_else_is_refused_and_left_alone(open, "c");
+}
+
+#[test]
+fn a_thousand_peers_come_change_and_go_in_batches() {
+    batches::a_thousand_peers_come_change_and_go_in_batches(open, "i");
+}
+
+#[test]
+fn a_batch_keeps_the_session_and_counters_of_a_live_peer() {
+    batches::a_batch_keeps_the_session_and_counters_of_a_live_peer(open, "j");
+}
+
+#[test]
+fn an_update_never_brings_a_removed_peer_back() {
+    batches::an_update_never_brings_a_removed_peer_back(open, "k");
+}
+
+#[test]
+fn a_populated_interface_is_deleted_by_who_has_its_key_and_by_nobody_else() {
+    batches::a_populated_interface_is_deleted_by_who_has_its_key_and_by_nobody_else(open, "l");
 }
 
 /// The session of every process whose command line is this one.

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use wiregrant_core::WireGuardPrivateKey;
+
 use super::{Interface, InterfaceName, Kernel, WireGuardError, WireGuardGo, link};
 
 /// The configuration's `backend`.
@@ -47,6 +49,23 @@ pub fn open(choice: Choice, name: InterfaceName) -> Result<Box<dyn Interface>, W
             _ => return Err(WireGuardError::NoBackend),
         },
     })
+}
+
+/// Deletes the node's interface with all its peers, whatever moves its packets; no error when it is not there.
+/// Who was on it loses the connection, and what was not read from its counters before is lost.
+///
+/// # Errors
+/// When a link of this name is something else or has another private key, and when the system refuses.
+pub fn delete_interface(
+    name: &InterfaceName,
+    private_key: &WireGuardPrivateKey,
+) -> Result<(), WireGuardError> {
+    match link::find(name)?.map(|link| link.kind) {
+        None => Ok(()),
+        Some(kind) if kind == "wireguard" => Kernel::new(name.clone())?.delete(private_key),
+        Some(kind) if kind == "tun" => WireGuardGo::new(name.clone()).delete(private_key),
+        Some(kind) => Err(WireGuardError::OtherKind { name: name.to_string(), kind }),
+    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use std::io;
 
 use thiserror::Error;
-use wiregrant_core::WireGuardPublicKey;
 
+use super::netlink::NetlinkError;
 use super::uapi::UapiError;
 
 /// Why an interface could not be made, taken over, read or changed.
@@ -105,6 +105,18 @@ pub enum WireGuardError {
         /// How long it was waited for.
         seconds: u64,
     },
+    /// The link of a `wireguard-go` was deleted and the process did not end.
+    #[error(
+        "wireguard-go {name}: its link is deleted and it still answers at {socket} after {seconds} s; end it by hand"
+    )]
+    StillListening {
+        /// The interface.
+        name: String,
+        /// The path of its socket.
+        socket: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// A conversation with a userspace implementation failed.
     #[error("interface {name}: {source}")]
     Uapi {
@@ -113,23 +125,21 @@ pub enum WireGuardError {
         /// What was wrong with it.
         source: UapiError,
     },
-    /// The kernel refused, or could not be asked.
+    /// A conversation with the kernel's WireGuard failed.
+    #[error("interface {name}: {source}")]
+    Netlink {
+        /// The interface.
+        name: String,
+        /// What was wrong with it.
+        source: NetlinkError,
+    },
+    /// The kernel refused to configure a new interface, or could not be asked.
     #[error("interface {name}: {message}")]
     Kernel {
         /// The interface.
         name: String,
         /// As the netlink library says it.
         message: String,
-    },
-    /// The kernel gave an address that is none.
-    #[error("interface {name}: peer {peer} has an allowed IP with a prefix of {prefix} bits")]
-    AllowedIp {
-        /// The interface.
-        name: String,
-        /// The peer.
-        peer: WireGuardPublicKey,
-        /// The length that is impossible.
-        prefix: u8,
     },
     /// `ip` printed something else than its JSON.
     #[error("`{command}` printed something that is not understood: {source}")]

@@ -1,27 +1,31 @@
-//! WireGuard in the Linux kernel, through `defguard_wireguard_rs`.
+//! WireGuard in the Linux kernel: the interface through `defguard_wireguard_rs`, peers and counters through [`super::netlink`].
 //!
-//! Of that library only the calls are used that concern one peer, the dump, and, on an interface this module has just
-//! made, the configuration of the interface: that one replaces all peers, which zeroes every counter and drops every session.
-//! The library prints what it reads at `trace` level of the `log` crate; the agent must not install a logger for it.
+//! The library sets peers one by one on sockets of their own and takes a torn dump for a whole one. It is used on an interface
+//! without peers only: its call that configures an interface replaces all peers, which zeroes every counter and drops every
+//! session. The library prints what it reads at `trace` level of the `log` crate; the agent must not install a logger for it.
 
 use defguard_wireguard_rs::error::WireguardInterfaceError;
-use defguard_wireguard_rs::host::Host;
-use defguard_wireguard_rs::key::Key;
-use defguard_wireguard_rs::net::IpAddrMask;
-use defguard_wireguard_rs::peer::Peer;
 use defguard_wireguard_rs::{InterfaceConfiguration, WGApi, WireguardInterfaceApi};
 use ipnet::IpNet;
-use wiregrant_core::counter::Reading;
+use rustix::io::Errno;
 use wiregrant_core::usage_report::Backend;
 use wiregrant_core::{WireGuardPrivateKey, WireGuardPublicKey};
 use zeroize::Zeroize;
 
-use super::{Ensured, Interface, InterfaceName, InterfaceSettings, LivePeer, WireGuardError, link, same_key};
+use super::netlink::{Netlink, NetlinkError};
+use super::{
+    Device, Ensured, Interface, InterfaceName, InterfaceSettings, LivePeer, PeerChange, WireGuardError, link,
+    same_key,
+};
+
+/// How often an interface that is to be deleted is emptied, should somebody add peers meanwhile.
+const MAX_EMPTYINGS: usize = 3;
 
 /// An interface of the kernel's.
 pub struct Kernel {
     name: InterfaceName,
     api: WGApi<defguard_wireguard_rs::Kernel>,
+    netlink: Netlink,
 }
 
 impl Kernel {
@@ -31,11 +35,48 @@ impl Kernel {
     /// When the library finds itself unable to work here.
     pub fn new(name: InterfaceName) -> Result<Self, WireGuardError> {
         let api = WGApi::new(name.as_str()).map_err(|error| refused(&name, &error))?;
-        Ok(Self { name, api })
+        Ok(Self { name, api, netlink: Netlink::default() })
     }
 
-    fn dump(&self) -> Result<Host, WireGuardError> {
-        self.api.read_interface_data().map_err(|error| refused(&self.name, &error))
+    fn device(&mut self) -> Result<Device, WireGuardError> {
+        self.netlink.device(&self.name).map_err(|source| self.failed(source))
+    }
+
+    fn change<'a>(
+        &mut self,
+        changes: impl IntoIterator<Item = PeerChange<'a>>,
+    ) -> Result<(), WireGuardError> {
+        self.netlink.change_peers(&self.name, changes).map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: NetlinkError) -> WireGuardError {
+        let name = self.name.to_string();
+        match source {
+            NetlinkError::Refused(Errno::NODEV) => WireGuardError::Gone { name },
+            source => WireGuardError::Netlink { name, source },
+        }
+    }
+
+    /// Deletes the link if it has this key, or none and no peers.
+    ///
+    /// The peers are removed in batches first: deleting a link removes its peers under the lock of all network configuration,
+    /// and takes far longer for each than a batch does.
+    pub(super) fn delete(&mut self, private_key: &WireGuardPrivateKey) -> Result<(), WireGuardError> {
+        let mut device = self.device()?;
+        match &device.private_key {
+            Some(key) if same_key(key, private_key) => {}
+            None if device.peers.is_empty() => {}
+            _ => return Err(WireGuardError::OtherKey { name: self.name.to_string() }),
+        }
+        for _ in 0..MAX_EMPTYINGS {
+            if device.peers.is_empty() {
+                break;
+            }
+            let peers: Vec<_> = device.peers.iter().map(|peer| peer.public_key).collect();
+            self.remove_peers(&peers)?;
+            device = self.device()?;
+        }
+        link::delete(self.name.as_str())
     }
 
     /// Sets key and port of an interface without peers. On any other it would drop them.
@@ -55,21 +96,21 @@ impl Kernel {
     }
 
     /// Takes over a WireGuard link that is there.
-    fn adopt(&self, settings: &InterfaceSettings) -> Result<Ensured, WireGuardError> {
-        let host = self.dump()?;
-        match &host.private_key {
-            Some(key) if same_key(&WireGuardPrivateKey::from(key.as_array()), &settings.private_key) => {
-                if settings.listen_port != 0 && host.listen_port != settings.listen_port {
+    fn adopt(&mut self, settings: &InterfaceSettings) -> Result<Ensured, WireGuardError> {
+        let device = self.device()?;
+        match &device.private_key {
+            Some(key) if same_key(key, &settings.private_key) => {
+                if settings.listen_port != 0 && device.listen_port != settings.listen_port {
                     return Err(WireGuardError::Port {
                         name: self.name.to_string(),
                         expected: settings.listen_port,
-                        found: host.listen_port,
+                        found: device.listen_port,
                     });
                 }
                 Ok(Ensured::Adopted)
             }
             // Made and never configured: an agent was stopped between the two. Nobody is on it.
-            None if host.peers.is_empty() => self.configure_new(settings).map(|()| Ensured::Created),
+            None if device.peers.is_empty() => self.configure_new(settings).map(|()| Ensured::Created),
             _ => Err(WireGuardError::OtherKey { name: self.name.to_string() }),
         }
     }
@@ -97,35 +138,27 @@ impl Interface for Kernel {
     }
 
     fn peers(&mut self) -> Result<Vec<LivePeer>, WireGuardError> {
-        let mut peers = Vec::new();
-        for peer in self.dump()?.peers.into_values() {
-            let public_key = WireGuardPublicKey::from(peer.public_key.as_array());
-            let mut allowed_ips = Vec::with_capacity(peer.allowed_ips.len());
-            for ip in &peer.allowed_ips {
-                allowed_ips.push(IpNet::new(ip.address, ip.cidr).map_err(|_| WireGuardError::AllowedIp {
-                    name: self.name.to_string(),
-                    peer: public_key,
-                    prefix: ip.cidr,
-                })?);
-            }
-            allowed_ips.sort_unstable();
-            let reading = Reading { received: peer.rx_bytes, sent: peer.tx_bytes };
-            peers.push(LivePeer { public_key, allowed_ips, reading });
-        }
-        peers.sort_unstable_by_key(|peer| peer.public_key);
-        Ok(peers)
+        Ok(self.device()?.peers)
     }
 
     fn set_peer(&mut self, peer: &WireGuardPublicKey, allowed_ips: &[IpNet]) -> Result<(), WireGuardError> {
-        let mut wanted = Peer::new(Key::new(*peer.as_bytes()));
-        wanted.allowed_ips =
-            allowed_ips.iter().map(|ip| IpAddrMask::new(ip.addr(), ip.prefix_len())).collect();
-        self.api.configure_peer(&wanted).map_err(|error| refused(&self.name, &error))
+        self.change([PeerChange::Set { peer, allowed_ips }])
     }
 
     fn remove_peer(&mut self, peer: &WireGuardPublicKey) -> Result<(), WireGuardError> {
-        let key = Key::new(*peer.as_bytes());
-        self.api.remove_peer(&key).map_err(|error| refused(&self.name, &error))
+        self.change([PeerChange::Remove { peer }])
+    }
+
+    fn set_peers(&mut self, peers: &[(WireGuardPublicKey, Vec<IpNet>)]) -> Result<(), WireGuardError> {
+        self.change(peers.iter().map(|(peer, allowed_ips)| PeerChange::Set { peer, allowed_ips }))
+    }
+
+    fn update_peers(&mut self, peers: &[(WireGuardPublicKey, Vec<IpNet>)]) -> Result<(), WireGuardError> {
+        self.change(peers.iter().map(|(peer, allowed_ips)| PeerChange::Update { peer, allowed_ips }))
+    }
+
+    fn remove_peers(&mut self, peers: &[WireGuardPublicKey]) -> Result<(), WireGuardError> {
+        self.change(peers.iter().map(|peer| PeerChange::Remove { peer }))
     }
 }
 

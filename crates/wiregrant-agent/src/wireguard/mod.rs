@@ -12,8 +12,11 @@ mod error;
 mod kernel;
 mod link;
 mod name;
+pub mod netlink;
 pub mod uapi;
 mod wireguard_go;
+
+use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 use wiregrant_core::counter::Reading;
@@ -21,7 +24,7 @@ use wiregrant_core::usage_report::Backend;
 use wiregrant_core::{WireGuardPrivateKey, WireGuardPublicKey};
 use x25519_dalek::{PublicKey, StaticSecret};
 
-pub use choice::{Choice, open};
+pub use choice::{Choice, delete_interface, open};
 pub use error::WireGuardError;
 pub use kernel::Kernel;
 pub use name::InterfaceName;
@@ -60,6 +63,41 @@ pub struct LivePeer {
     pub reading: Reading,
 }
 
+/// An interface as its backend tells it.
+#[derive(Debug, Default)]
+pub struct Device {
+    /// Absent while none was set.
+    pub private_key: Option<WireGuardPrivateKey>,
+    /// 0 when none was chosen yet.
+    pub listen_port: u16,
+    /// Sorted by key.
+    pub peers: Vec<LivePeer>,
+}
+
+/// What is to be done to one peer, in the words of both backends.
+#[derive(Debug, Clone, Copy)]
+pub enum PeerChange<'a> {
+    /// Add it, or replace the allowed IPs of a live one. With none it is never added.
+    Set {
+        /// Who.
+        peer: &'a WireGuardPublicKey,
+        /// What it may use.
+        allowed_ips: &'a [IpNet],
+    },
+    /// Replace the allowed IPs of a live one; nothing if it is not there.
+    Update {
+        /// Who.
+        peer: &'a WireGuardPublicKey,
+        /// What it may use.
+        allowed_ips: &'a [IpNet],
+    },
+    /// Remove it; nothing if it is not there.
+    Remove {
+        /// Who.
+        peer: &'a WireGuardPublicKey,
+    },
+}
+
 /// One WireGuard interface. Every call blocks, for seconds when the machine is unwell.
 pub trait Interface: Send {
     /// What moves the packets, as a usage report names it.
@@ -96,6 +134,34 @@ pub trait Interface: Send {
     /// # Errors
     /// When the interface is gone or refuses.
     fn remove_peer(&mut self, peer: &WireGuardPublicKey) -> Result<(), WireGuardError>;
+
+    /// [`Self::set_peer`] for many, in their order. After an error some are set and some not.
+    ///
+    /// # Errors
+    /// When the interface is gone or refuses.
+    fn set_peers(&mut self, peers: &[(WireGuardPublicKey, Vec<IpNet>)]) -> Result<(), WireGuardError> {
+        peers.iter().try_for_each(|(peer, allowed_ips)| self.set_peer(peer, allowed_ips))
+    }
+
+    /// Replaces the allowed IPs of live peers, which keep their sessions and counters. Who is not there is not added: a peer
+    /// that somebody removed meanwhile does not come back with counters at zero. After an error some are updated
+    /// and some not.
+    ///
+    /// # Errors
+    /// When the interface is gone or refuses.
+    fn update_peers(&mut self, peers: &[(WireGuardPublicKey, Vec<IpNet>)]) -> Result<(), WireGuardError> {
+        let live: BTreeSet<_> = self.peers()?.into_iter().map(|peer| peer.public_key).collect();
+        let mut known = peers.iter().filter(|(peer, _)| live.contains(peer));
+        known.try_for_each(|(peer, allowed_ips)| self.set_peer(peer, allowed_ips))
+    }
+
+    /// [`Self::remove_peer`] for many. `Ok` means the interface confirmed all; after an error some are removed and some not.
+    ///
+    /// # Errors
+    /// When the interface is gone or refuses.
+    fn remove_peers(&mut self, peers: &[WireGuardPublicKey]) -> Result<(), WireGuardError> {
+        peers.iter().try_for_each(|peer| self.remove_peer(peer))
+    }
 }
 
 /// Whether two private keys are one. They are compared by their public keys, because a backend stores a key clamped

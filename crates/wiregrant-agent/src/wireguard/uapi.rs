@@ -19,7 +19,7 @@ use wiregrant_core::counter::Reading;
 use wiregrant_core::{WireGuardPrivateKey, WireGuardPublicKey};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::LivePeer;
+use super::{Device, LivePeer, PeerChange};
 
 /// The longest line that is read, in bytes without its end; the longest real one is a key of 77.
 pub const MAX_LINE_BYTES: usize = 256;
@@ -28,17 +28,6 @@ pub const MAX_REPLY_BYTES: u64 = 64 << 20;
 
 /// The request for everything.
 pub const GET: &str = "get=1\n\n";
-
-/// What a device said about itself.
-#[derive(Debug, Default)]
-pub struct Device {
-    /// Absent while none was set.
-    pub private_key: Option<WireGuardPrivateKey>,
-    /// 0 when none was chosen yet.
-    pub listen_port: u16,
-    /// Sorted by key.
-    pub peers: Vec<LivePeer>,
-}
 
 /// What was wrong with a conversation.
 #[derive(Debug, Error)]
@@ -103,25 +92,34 @@ pub fn set_interface(
     request
 }
 
-/// The request that adds a peer, or replaces the allowed IPs of a live one. With none it never adds a peer.
+/// The request that makes the changes, in their order, as one transaction.
 #[must_use]
-pub fn set_peer(peer: &WireGuardPublicKey, allowed_ips: &[IpNet]) -> String {
-    let mut request = format!("set=1\npublic_key={}\n", HEXLOWER.encode(peer.as_bytes()));
-    if allowed_ips.is_empty() {
-        request.push_str("update_only=true\n");
-    }
-    request.push_str("replace_allowed_ips=true\n");
-    for ip in allowed_ips {
-        let _ = writeln!(request, "allowed_ip={ip}");
+pub fn change_peers<'a>(changes: impl IntoIterator<Item = PeerChange<'a>>) -> String {
+    let mut request = String::from("set=1\n");
+    for change in changes {
+        let (PeerChange::Set { peer, .. } | PeerChange::Update { peer, .. } | PeerChange::Remove { peer }) =
+            change;
+        request.push_str("public_key=");
+        HEXLOWER.encode_append(peer.as_bytes(), &mut request);
+        request.push('\n');
+        let allowed_ips = match change {
+            PeerChange::Remove { .. } => {
+                request.push_str("remove=true\n");
+                continue;
+            }
+            PeerChange::Set { allowed_ips, .. } if !allowed_ips.is_empty() => allowed_ips,
+            PeerChange::Set { allowed_ips, .. } | PeerChange::Update { allowed_ips, .. } => {
+                request.push_str("update_only=true\n");
+                allowed_ips
+            }
+        };
+        request.push_str("replace_allowed_ips=true\n");
+        for ip in allowed_ips {
+            let _ = writeln!(request, "allowed_ip={ip}");
+        }
     }
     request.push('\n');
     request
-}
-
-/// The request that removes a peer; removing one that is not there succeeds.
-#[must_use]
-pub fn remove_peer(peer: &WireGuardPublicKey) -> String {
-    format!("set=1\npublic_key={}\nremove=true\n\n", HEXLOWER.encode(peer.as_bytes()))
 }
 
 /// Reads the reply to a `set`.

@@ -11,11 +11,14 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use wiregrant_core::WireGuardPublicKey;
 use wiregrant_core::usage_report::Backend;
+use wiregrant_core::{WireGuardPrivateKey, WireGuardPublicKey};
 
-use super::uapi::{self, Device, UapiError};
-use super::{Ensured, Interface, InterfaceName, InterfaceSettings, LivePeer, WireGuardError, link, same_key};
+use super::uapi::{self, UapiError};
+use super::{
+    Device, Ensured, Interface, InterfaceName, InterfaceSettings, LivePeer, PeerChange, WireGuardError, link,
+    same_key,
+};
 
 /// The program, and the Debian package that has it.
 const PROGRAM: &str = "wireguard-go";
@@ -25,8 +28,12 @@ const SOCKETS: &str = "/var/run/wireguard";
 const SOCKET_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a new process may take to go into the background and listen.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a process may take to end after its link was deleted.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often that is looked at.
-const START_POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(20);
+/// The most peers changed in one transaction, during which the process answers nobody else.
+const MAX_TRANSACTION_PEERS: usize = 4096;
 /// How much of what a failed start printed is told.
 const MAX_PRINTED_BYTES: u64 = 4096;
 
@@ -86,6 +93,35 @@ impl WireGuardGo {
         self.ask(uapi::GET, uapi::read_device)
     }
 
+    fn change<'a>(&self, changes: impl IntoIterator<Item = PeerChange<'a>>) -> Result<(), WireGuardError> {
+        self.ask(&uapi::change_peers(changes), uapi::read_acknowledgement)
+    }
+
+    /// Deletes the link of a process that has this key, or none and no peers, and waits for the end of the process.
+    pub(super) fn delete(&self, private_key: &WireGuardPrivateKey) -> Result<(), WireGuardError> {
+        if !self.listens()? {
+            return Err(WireGuardError::OtherKind { name: self.name.to_string(), kind: "tun".to_owned() });
+        }
+        let device = self.device()?;
+        match &device.private_key {
+            Some(key) if same_key(key, private_key) => {}
+            None if device.peers.is_empty() => {}
+            _ => return Err(WireGuardError::OtherKey { name: self.name.to_string() }),
+        }
+        link::delete(self.name.as_str())?;
+        for _ in 0..STOP_TIMEOUT.as_millis() / POLL.as_millis() {
+            if !self.listens()? {
+                return Ok(());
+            }
+            sleep(POLL);
+        }
+        Err(WireGuardError::StillListening {
+            name: self.name.to_string(),
+            socket: self.socket().display().to_string(),
+            seconds: STOP_TIMEOUT.as_secs(),
+        })
+    }
+
     fn failed(&self, source: UapiError) -> WireGuardError {
         WireGuardError::Uapi { name: self.name.to_string(), source }
     }
@@ -112,13 +148,13 @@ impl WireGuardGo {
                 }
                 _ => system(source),
             })?;
-        for _ in 0..START_TIMEOUT.as_millis() / START_POLL.as_millis() {
+        for _ in 0..START_TIMEOUT.as_millis() / POLL.as_millis() {
             match child.try_wait().map_err(system)? {
                 Some(status) if !status.success() => {
                     return Err(WireGuardError::Command { message: last_words(child, status), command });
                 }
                 Some(_) if self.listens()? => return Ok(()),
-                _ => sleep(START_POLL),
+                _ => sleep(POLL),
             }
         }
         // Whatever hangs there is not the background process, which nobody waits for here; it may have ended by now.
@@ -183,11 +219,29 @@ impl Interface for WireGuardGo {
     }
 
     fn set_peer(&mut self, peer: &WireGuardPublicKey, allowed_ips: &[IpNet]) -> Result<(), WireGuardError> {
-        self.ask(&uapi::set_peer(peer, allowed_ips), uapi::read_acknowledgement)
+        self.change([PeerChange::Set { peer, allowed_ips }])
     }
 
     fn remove_peer(&mut self, peer: &WireGuardPublicKey) -> Result<(), WireGuardError> {
-        self.ask(&uapi::remove_peer(peer), uapi::read_acknowledgement)
+        self.change([PeerChange::Remove { peer }])
+    }
+
+    fn set_peers(&mut self, peers: &[(WireGuardPublicKey, Vec<IpNet>)]) -> Result<(), WireGuardError> {
+        peers.chunks(MAX_TRANSACTION_PEERS).try_for_each(|peers| {
+            self.change(peers.iter().map(|(peer, allowed_ips)| PeerChange::Set { peer, allowed_ips }))
+        })
+    }
+
+    fn update_peers(&mut self, peers: &[(WireGuardPublicKey, Vec<IpNet>)]) -> Result<(), WireGuardError> {
+        peers.chunks(MAX_TRANSACTION_PEERS).try_for_each(|peers| {
+            self.change(peers.iter().map(|(peer, allowed_ips)| PeerChange::Update { peer, allowed_ips }))
+        })
+    }
+
+    fn remove_peers(&mut self, peers: &[WireGuardPublicKey]) -> Result<(), WireGuardError> {
+        peers
+            .chunks(MAX_TRANSACTION_PEERS)
+            .try_for_each(|peers| self.change(peers.iter().map(|peer| PeerChange::Remove { peer })))
     }
 }
 

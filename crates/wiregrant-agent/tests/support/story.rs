@@ -7,10 +7,10 @@ use wiregrant_core::counter::Reading;
 use crate::support::{NODE_PORT, Open, Wire, run, settings};
 
 /// What a 1000-byte datagram becomes: 28 bytes of IPv4 and UDP (48 with IPv6), padded to 16, and 32 of WireGuard's own.
-const MESSAGE_BYTES_V4: u64 = 1072;
+pub const MESSAGE_BYTES_V4: u64 = 1072;
 const MESSAGE_BYTES_V6: u64 = 1088;
 /// A handshake: the initiator's 148 bytes and the responder's 92. A keepalive has 32.
-const INITIATION_BYTES: u64 = 148;
+pub const INITIATION_BYTES: u64 = 148;
 const RESPONSE_BYTES: u64 = 92;
 
 impl Wire {

@@ -79,16 +79,34 @@ fn an_endless_line_is_not_read_to_its_end() {
 #[test]
 fn a_peer_that_loses_its_allowed_ips_is_never_created_by_it() {
     let key = WireGuardPublicKey::from([0x22; 32]);
-    assert_eq!(
-        set_peer(&key, &[]),
-        format!("set=1\npublic_key={KEY}\nupdate_only=true\nreplace_allowed_ips=true\n\n")
-    );
+    let silenced = format!("set=1\npublic_key={KEY}\nupdate_only=true\nreplace_allowed_ips=true\n\n");
+    assert_eq!(change_peers([PeerChange::Set { peer: &key, allowed_ips: &[] }]), silenced);
+    assert_eq!(change_peers([PeerChange::Update { peer: &key, allowed_ips: &[] }]), silenced);
     let ips = ["10.0.0.2/32".parse().unwrap(), "fd00::2/128".parse().unwrap()];
     assert_eq!(
-        set_peer(&key, &ips),
+        change_peers([PeerChange::Set { peer: &key, allowed_ips: &ips }]),
         format!(
             "set=1\npublic_key={KEY}\nreplace_allowed_ips=true\nallowed_ip=10.0.0.2/32\n\
              allowed_ip=fd00::2/128\n\n"
+        )
+    );
+}
+
+#[test]
+fn many_changes_are_one_transaction() {
+    let key = WireGuardPublicKey::from([0x22; 32]);
+    let ips = ["10.0.0.2/32".parse().unwrap()];
+    let changes = [
+        PeerChange::Remove { peer: &key },
+        PeerChange::Update { peer: &key, allowed_ips: &ips },
+        PeerChange::Set { peer: &key, allowed_ips: &ips },
+    ];
+    assert_eq!(
+        change_peers(changes),
+        format!(
+            "set=1\npublic_key={KEY}\nremove=true\n\
+             public_key={KEY}\nupdate_only=true\nreplace_allowed_ips=true\nallowed_ip=10.0.0.2/32\n\
+             public_key={KEY}\nreplace_allowed_ips=true\nallowed_ip=10.0.0.2/32\n\n"
         )
     );
 }
