@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use thiserror::Error;
 use wiregrant_core::FactError;
 
+use crate::config::Config;
 use crate::enrolment::Choices;
-use crate::run::Tuning;
 use crate::state_dir::{self, StateDir};
 use crate::wireguard::InterfaceName;
 use crate::{endpoint, join, run, status};
@@ -59,12 +59,15 @@ struct JoinArguments {
 struct RunArguments {
     #[command(flatten)]
     state: State,
-    /// Seconds between two readings of the counters.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    sample_seconds: u64,
-    /// Seconds between two reports; each epoch's end has one besides.
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    report_seconds: u64,
+    /// The operator's choices; without it the file at its usual place, if there is one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Seconds between two readings of the counters, instead of the file's.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    sample_seconds: Option<u64>,
+    /// Seconds between two reports, instead of the file's; each epoch's end has one besides.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    report_seconds: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -103,8 +106,11 @@ impl CommandLine {
                 ))
             }
             Command::Run(arguments) => {
-                let RunArguments { state, sample_seconds, report_seconds } = arguments;
-                run::run(StateDir::new(&state.state_dir), Tuning { sample_seconds, report_seconds })
+                let RunArguments { state, config, sample_seconds, report_seconds } = arguments;
+                let mut config = Config::read(config.as_deref())?;
+                config.sample_seconds = sample_seconds.unwrap_or(config.sample_seconds);
+                config.report_seconds = report_seconds.unwrap_or(config.report_seconds);
+                run::run(StateDir::new(&state.state_dir), config)
             }
             Command::Status(arguments) => {
                 let status = status::status(&StateDir::new(&arguments.state.state_dir))?;

@@ -10,6 +10,7 @@ pub mod backoff;
 pub mod chain;
 pub mod clock;
 pub mod command_line;
+pub mod config;
 pub mod control_plane;
 pub mod converge;
 pub mod endpoint;

@@ -14,6 +14,7 @@ use wiregrant_core::note::Salt;
 
 use crate::backoff::{Backoff, CAP};
 use crate::clock::{self, Moment};
+use crate::config::Config;
 use crate::control_plane::ControlPlane;
 use crate::health::Health;
 use crate::keeper::Keeper;
@@ -26,20 +27,11 @@ const LONG_POLL_SECONDS: u64 = 30;
 /// The least between two questions for what is wanted, should the control plane not hold its answers back.
 const POLL_PAUSE: Duration = Duration::from_secs(1);
 
-/// What can be tuned.
-#[derive(Debug, Clone, Copy)]
-pub struct Tuning {
-    /// Seconds between two samples, at least 1.
-    pub sample_seconds: u64,
-    /// Seconds between two reports, at least 1.
-    pub report_seconds: u64,
-}
-
 /// What the three loops share.
 struct Agent {
     keeper: Mutex<Keeper>,
     control_plane: ControlPlane,
-    tuning: Tuning,
+    config: Config,
     /// There may be something to deliver.
     due: Notify,
 }
@@ -48,15 +40,15 @@ struct Agent {
 ///
 /// # Errors
 /// When the node has not joined, another agent runs, the journal is damaged, or the interface cannot be had.
-pub fn run(dir: StateDir, tuning: Tuning) -> anyhow::Result<()> {
+pub fn run(dir: StateDir, config: Config) -> anyhow::Result<()> {
     let enrolment = dir.joined()?;
     let _lock = dir.lock()?;
     let interface = wireguard::open(enrolment.backend.parse()?, enrolment.interface.parse()?)?;
     let boot_id = boot_id()?;
     tracing::info!(node = %enrolment.node, operator = %enrolment.operator, "starting");
     let control_plane = ControlPlane::new(&enrolment.urls);
-    let keeper = Keeper::start(dir, enrolment, interface, &boot_id, tuning.sample_seconds)?;
-    let agent = Arc::new(Agent { keeper: Mutex::new(keeper), control_plane, tuning, due: Notify::new() });
+    let keeper = Keeper::start(dir, enrolment, interface, &boot_id, config.sample_seconds)?;
+    let agent = Arc::new(Agent { keeper: Mutex::new(keeper), control_plane, config, due: Notify::new() });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(until_stopped(&agent));
     // A request that is under way is not waited for: what it would bring is in the journal or asked for again.
@@ -90,7 +82,7 @@ async fn on<T: Send + 'static>(
 
 /// Samples and converges regularly and at each epoch's boundary, and cuts reports when they are due.
 async fn sampling(agent: &Arc<Agent>) -> anyhow::Result<()> {
-    let report_seconds = agent.tuning.report_seconds;
+    let report_seconds = agent.config.report_seconds;
     let offset = random_u64()? % report_seconds;
     let mut next_report = clock::now().wall.plus_seconds(offset);
     loop {
@@ -106,7 +98,7 @@ async fn sampling(agent: &Arc<Agent>) -> anyhow::Result<()> {
         }
         agent.due.notify_one();
         let boundary = kept(&agent.keeper).next_boundary(now.wall);
-        sleep(pause(clock::now(), agent.tuning.sample_seconds, [Some(next_report), boundary])).await;
+        sleep(pause(clock::now(), agent.config.sample_seconds, [Some(next_report), boundary])).await;
     }
 }
 
@@ -167,7 +159,7 @@ fn ask_what_is_wanted(agent: &Agent, wait_seconds: u64) -> anyhow::Result<()> {
 async fn delivering(agent: &Arc<Agent>) -> anyhow::Result<()> {
     let mut backoff = Backoff::default();
     // A node that is frozen may be thawed any minute.
-    let cap = CAP.min(Duration::from_secs(agent.tuning.report_seconds));
+    let cap = CAP.min(Duration::from_secs(agent.config.report_seconds));
     loop {
         let mut salt = Salt([0; 16]);
         getrandom::fill(&mut salt.0).context("the system has no randomness")?;

@@ -88,6 +88,8 @@ impl Node {
             class: Class::Assigned,
             allotment: Bytes::ZERO,
             expires: clock::now().wall.plus_seconds(3600),
+            period: wiregrant_core::allotment::Period::Total,
+            socks5: None,
         };
         self.control_plane.change(|script| script.peers = vec![peer]);
         while !self.peers().contains(&self.wire.client_public_key().to_string()) {

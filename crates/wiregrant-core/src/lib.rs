@@ -23,6 +23,7 @@
 //! A parser accepts exactly what the printer prints, and says by field, value and way out what it refuses.
 
 pub mod access_code;
+pub mod allotment;
 pub mod api;
 pub mod client_file;
 pub mod counter;
@@ -36,6 +37,7 @@ pub mod note;
 pub mod peer;
 pub mod record;
 pub mod request;
+pub mod socks5;
 pub mod statement;
 pub mod terms;
 pub mod time;

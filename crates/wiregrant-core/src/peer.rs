@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::allotment::Period;
+use crate::socks5::Socks5Login;
 use crate::usage_report::Class;
 use crate::{Bytes, Timestamp, WireGuardPublicKey};
 
@@ -20,10 +22,16 @@ pub struct DesiredPeer {
     pub allowed_ips: Vec<IpNet>,
     /// Who chose this node for it.
     pub class: Class,
-    /// What it may still move in total, enforced on the node.
+    /// What it may move in a `period`, over all services, counted and enforced on the node.
     pub allotment: Bytes,
+    /// What the allotment is for.
+    #[serde(default)]
+    pub period: Period,
     /// When it stops being a peer.
     pub expires: Timestamp,
+    /// How it may use the node's SOCKS5 service besides; not at all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socks5: Option<Socks5Login>,
 }
 
 /// All peers of a node at one revision.
@@ -97,8 +105,10 @@ mod tests {
                 format!("10.0.0.{n}/32").parse().unwrap(),
             ],
             class: Class::Assigned,
-            allotment: Bytes::ZERO,
+            allotment: Bytes::MAX,
+            period: Period::Total,
             expires: Timestamp::from_unix_seconds(expires).unwrap(),
+            socks5: None,
         }
     }
 

@@ -209,6 +209,8 @@ fn peer(n: u8) -> DesiredPeer {
         class: if n < 2 { Class::Assigned } else { Class::Invited },
         allotment: Bytes::ZERO,
         expires: at(1_000_000).wall,
+        period: wiregrant_core::allotment::Period::Total,
+        socks5: None,
     }
 }
 

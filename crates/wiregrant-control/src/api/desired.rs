@@ -112,6 +112,8 @@ async fn peers(
             class: device.class,
             allotment: device.allotment,
             expires: device.expires,
+            period: wiregrant_core::allotment::Period::Total,
+            socks5: None,
         })
     };
     Ok(read.live_devices(&node.node, now).await?.into_iter().filter_map(peer).collect())

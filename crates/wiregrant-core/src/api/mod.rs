@@ -12,6 +12,7 @@
 //! | `POST /nodes` | whoever holds an invitation | [`Join`] | [`Joined`] |
 //! | `GET /nodes` | administrator; an operator sees their own | | [`List`] of [`Node`] |
 //! | `GET /nodes/{node}/desired?known=<revision>&wait=<seconds>` | that node | | [`Desired`] |
+//! | `PUT /nodes/{node}/condition` | that node | [`Condition`] | 204 |
 //! | `GET /nodes/{node}/head` | that node | | [`ReportHead`] |
 //! | `POST /nodes/{node}/reports` | that node | the note, `text/plain` | the acknowledgement, a C2SP tlog-proof, `text/plain` |
 //! | `POST /nodes/{node}/freeze` | administrator | [`Freeze`] | [`Node`] |
@@ -48,7 +49,8 @@ pub use grant::{
     Admit, Batch, CoinInput, Grant, Membership, NewBatch, NewContribution, NewGrant, Payout, StatementNote,
 };
 pub use node::{
-    Desired, Evidence, Freeze, Join, Joined, Node, NodeState, ReportHead, UsageLine, usage_lines,
+    Condition, Desired, DeviceLevel, Evidence, Freeze, Join, Joined, Node, NodeState, Pause, ReportHead,
+    UsageLine, usage_lines,
 };
 pub use party::{
     AccessCodeState, AccessCodesCreated, Created, Destination, Distributor, InvitationCreated, List,

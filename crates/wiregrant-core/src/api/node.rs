@@ -4,9 +4,11 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::grant::Membership;
+use crate::allotment::Level;
 use crate::note::Origin;
 use crate::peer::DesiredPeer;
 use crate::usage_report::{Backend, Class, Service, UsageTable};
+use crate::word::word;
 use crate::{Bytes, LocationId, NodeId, OperatorId, Timestamp, WireGuardPublicKey};
 
 /// Redeems an invitation. The same invitation with the same keys gets the same answer again, so that an answer lost on
@@ -74,6 +76,45 @@ pub struct Desired {
     pub time: Timestamp,
     /// Reports are refused until a person decides.
     pub frozen: bool,
+}
+
+word! {
+    /// Why a node serves nobody for now, by its operator's choice. Nobody is punished for it.
+    Pause, "pause",
+    /// The month's traffic that the operator gives is used up.
+    Budget = "budget",
+    /// The node works at other hours of the day.
+    Hours = "hours",
+}
+
+/// What a node says about itself between reports. It carries no byte count, and each one overwrites the last: no history is
+/// kept of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// The agent's version.
+    pub agent: String,
+    /// Which WireGuard it has.
+    pub backend: Backend,
+    /// Where clients reach it: `host:port`, IPv6 hosts in brackets. Another one than before offers people new files.
+    pub endpoint: String,
+    /// Where clients reach its SOCKS5 service, likewise; absent when it has none.
+    #[serde(default)]
+    pub socks5_endpoint: Option<String>,
+    /// Why it serves nobody for now; absent when it serves.
+    #[serde(default)]
+    pub paused: Option<Pause>,
+    /// The levels that changed since the last condition that was taken; all of them after a start.
+    #[serde(default)]
+    pub levels: Vec<DeviceLevel>,
+}
+
+/// How much of its allotment a device has left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceLevel {
+    /// The device.
+    pub public_key: WireGuardPublicKey,
+    /// What is left.
+    pub level: Level,
 }
 
 /// The last report the control plane has accepted of a node.
