@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
 use wiregrant_core::api::Desired;
 use wiregrant_core::peer::{DesiredPeer, Difference, MAX_PEERS};
 use wiregrant_core::{Timestamp, WireGuardPublicKey};
@@ -64,7 +65,9 @@ impl Keeper {
     pub fn converge(&mut self, now: Moment) -> anyhow::Result<()> {
         let unconfirmed: Vec<_> = self.ledger.state().removing.iter().copied().collect();
         if !unconfirmed.is_empty() {
-            // A stop between a removal and its confirmation: the last bytes are read, then it is done again.
+            // A stop between a removal and its confirmation: the last bytes are read, then it is done again. The interface may
+            // be gone meanwhile.
+            self.live()?;
             self.remove(&unconfirmed, now)?;
         }
         let live: BTreeMap<_, _> =
@@ -76,12 +79,13 @@ impl Keeper {
         if !difference.remove.is_empty() {
             self.remove(&difference.remove, now)?;
         }
-        for (peer, allowed_ips) in &difference.set {
-            if !live.contains_key(peer) && !self.ledger.state().meter.knows(peer) {
-                self.ledger.commit(vec![Record::Added { peer: *peer }])?;
-            }
-            self.interface.set_peer(peer, allowed_ips)?;
+        let (changed, new): (Vec<_>, Vec<_>) =
+            difference.set.iter().cloned().partition(|(peer, _)| live.contains_key(peer));
+        if !changed.is_empty() {
+            // Who was removed by hand since the reading does not come back here, but as a new peer the next time.
+            self.interface.update_peers(&changed)?;
         }
+        self.add(&new)?;
         if !difference.is_empty() {
             let (set, removed) = (difference.set.len(), difference.remove.len());
             tracing::info!(set_peers = set, removed_peers = removed, "the interface has the wanted peers");
@@ -89,18 +93,27 @@ impl Keeper {
         Ok(())
     }
 
+    /// Adds peers that are not there, after one record of those that the meter does not know: they will count from zero.
+    fn add(&mut self, new: &[(WireGuardPublicKey, Vec<IpNet>)]) -> anyhow::Result<()> {
+        let meter = &self.ledger.state().meter;
+        let unknown: Vec<_> = new.iter().map(|(peer, _)| *peer).filter(|peer| !meter.knows(peer)).collect();
+        if !unknown.is_empty() {
+            self.ledger.commit(vec![Record::Added { peers: unknown }])?;
+        }
+        if !new.is_empty() {
+            self.interface.set_peers(new)?;
+        }
+        Ok(())
+    }
+
     /// Removes peers: silenced, read for the last time, journaled, removed, and journaled as gone, in this order. A stop
     /// anywhere in between leaves a state from which the same is done again.
     fn remove(&mut self, peers: &[WireGuardPublicKey], now: Moment) -> anyhow::Result<()> {
-        let live: Vec<_> = self.live()?.into_iter().map(|peer| peer.public_key).collect();
-        for peer in peers.iter().filter(|peer| live.contains(peer)) {
-            self.interface.set_peer(peer, &[])?;
-        }
+        let silenced: Vec<_> = peers.iter().map(|peer| (*peer, Vec::new())).collect();
+        self.interface.update_peers(&silenced)?;
         self.sample(now)?;
         self.ledger.commit(vec![Record::Removing { peers: peers.to_vec() }])?;
-        for peer in peers {
-            self.interface.remove_peer(peer)?;
-        }
+        self.interface.remove_peers(peers)?;
         self.ledger.commit(vec![Record::Removed { peers: peers.to_vec() }])?;
         Ok(())
     }

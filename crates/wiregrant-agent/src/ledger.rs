@@ -47,10 +47,10 @@ pub enum Record {
     },
     /// Counters were read.
     Sample(Sample),
-    /// A peer that is not there is about to be added.
+    /// Peers that are not there are about to be added.
     Added {
         /// Who.
-        peer: WireGuardPublicKey,
+        peers: Vec<WireGuardPublicKey>,
     },
     /// Peers are about to be removed; their last reading stands before.
     Removing {
@@ -105,7 +105,7 @@ impl State {
                 self.boot_id = Some(boot_id);
             }
             Record::Sample(sample) => self.meter.fold(&sample),
-            Record::Added { peer } => self.meter.added(peer),
+            Record::Added { peers } => peers.into_iter().for_each(|peer| self.meter.added(peer)),
             Record::Removing { peers } => self.removing.extend(peers),
             Record::Removed { peers } => {
                 self.meter.removed(&peers);
