@@ -24,8 +24,11 @@ use crate::wireguard;
 
 /// How long the control plane may hold an answer back while nothing changes, in seconds.
 const LONG_POLL_SECONDS: u64 = 30;
-/// The least between two questions for what is wanted, should the control plane not hold its answers back.
-const POLL_PAUSE: Duration = Duration::from_secs(1);
+/// The least between two questions for what is wanted after an answer that brought nothing new: a control plane that does not
+/// hold such answers back is not asked faster.
+const UNCHANGED_PAUSE: Duration = Duration::from_secs(1);
+/// The least between two questions after an answer that brought something: changes made meanwhile come together in the next.
+const CHANGED_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the three loops share.
 struct Agent {
@@ -122,12 +125,14 @@ async fn converging(agent: &Arc<Agent>) -> anyhow::Result<()> {
     // The first answer is not waited for: it tells the clock.
     let mut wait_seconds = 0;
     loop {
+        let asked = clock::now();
         match on(agent, move |agent| ask_what_is_wanted(agent, wait_seconds)).await? {
-            Ok(()) => {
+            Ok(heard) => {
                 backoff.reset();
                 wait_seconds = LONG_POLL_SECONDS;
                 agent.due.notify_one();
-                sleep(POLL_PAUSE).await;
+                let took = clock::now().monotonic.saturating_sub(asked.monotonic);
+                sleep(heard.pause(took)).await;
             }
             Err(error) => {
                 wait_seconds = 0;
@@ -139,7 +144,24 @@ async fn converging(agent: &Arc<Agent>) -> anyhow::Result<()> {
     }
 }
 
-fn ask_what_is_wanted(agent: &Agent, wait_seconds: u64) -> anyhow::Result<()> {
+/// What an answer brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Changed,
+    Unchanged,
+}
+
+impl Heard {
+    /// How long to wait before asking again, when the answer took so long.
+    fn pause(self, took: Duration) -> Duration {
+        match self {
+            Self::Changed => CHANGED_PAUSE,
+            Self::Unchanged => UNCHANGED_PAUSE.saturating_sub(took),
+        }
+    }
+}
+
+fn ask_what_is_wanted(agent: &Agent, wait_seconds: u64) -> anyhow::Result<Heard> {
     let (identity, known) = {
         let keeper = kept(&agent.keeper);
         (keeper.identity.clone(), keeper.wanted.as_ref().map_or(0, |wanted| wanted.revision))
@@ -147,7 +169,10 @@ fn ask_what_is_wanted(agent: &Agent, wait_seconds: u64) -> anyhow::Result<()> {
     let desired = agent.control_plane.desired(&identity, clock::now().wall, known, wait_seconds);
     let mut keeper = kept(&agent.keeper);
     match desired {
-        Ok(desired) => keeper.receive(desired, clock::now()),
+        Ok(desired) => {
+            let heard = if desired.revision == known { Heard::Unchanged } else { Heard::Changed };
+            keeper.receive(desired, clock::now()).map(|()| heard)
+        }
         Err(error) => {
             keeper.refused(&error, clock::now());
             Err(error.into())
@@ -195,4 +220,18 @@ fn boot_id() -> anyhow::Result<String> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("{}: needed to tell a restart of the machine", path.display()))?;
     Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_control_plane_that_holds_nothing_back_is_kept_waiting() {
+        let second = Duration::from_secs(1);
+        assert_eq!(Heard::Unchanged.pause(Duration::ZERO), second);
+        assert_eq!(Heard::Unchanged.pause(second * 30), Duration::ZERO, "it held the answer back itself");
+        assert!(Heard::Changed.pause(Duration::ZERO) < second / 4, "a person waits for the next peer");
+        assert!(Heard::Changed.pause(Duration::ZERO) > Duration::ZERO, "changes come together");
+    }
 }
