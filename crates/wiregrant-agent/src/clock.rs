@@ -43,6 +43,14 @@ pub fn now() -> Moment {
     Moment { wall: timestamp, subsecond: Duration::from_nanos(u64::from(wall.subsec_nanos())), monotonic }
 }
 
+/// `CLOCK_MONOTONIC` in microseconds, in which a service manager wants to know when a reload began.
+#[must_use]
+pub fn monotonic_microseconds() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let part = |number: i64, unit: u64| u64::try_from(number).unwrap_or_default().saturating_mul(unit);
+    part(time.tv_sec, 1_000_000).saturating_add(part(time.tv_nsec, 1) / 1_000)
+}
+
 /// What is known about the wall clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,12 +1,12 @@
 //! The command line: what can be asked of the agent.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use thiserror::Error;
 use wiregrant_core::FactError;
 
-use crate::config::Config;
+use crate::config::{self, Config, Source};
 use crate::enrolment::Choices;
 use crate::state_dir::{self, StateDir};
 use crate::wireguard::InterfaceName;
@@ -24,8 +24,10 @@ pub struct CommandLine {
 enum Command {
     /// Make this machine's keys and redeem an invitation.
     Join(JoinArguments),
-    /// Serve until stopped; the tunnel stays up afterwards.
+    /// Serve until stopped; the tunnel stays up afterwards. SIGHUP takes the configuration anew.
     Run(RunArguments),
+    /// Say whether the configuration can be used, and what is wrong with it.
+    CheckConfig(CheckConfigArguments),
     /// Show how the node stands.
     Status(StatusArguments),
 }
@@ -68,6 +70,17 @@ struct RunArguments {
     /// Seconds between two reports, instead of the file's; each epoch's end has one besides.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     report_seconds: Option<u64>,
+    /// Where clients reach this node, instead of the file's; WireGuard listens on that port. Another one than before moves the
+    /// node.
+    #[arg(long, value_name = "HOST:PORT", value_parser = endpoint::parse)]
+    endpoint: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct CheckConfigArguments {
+    /// The file; without it the one at its usual place, if there is one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -106,11 +119,18 @@ impl CommandLine {
                 ))
             }
             Command::Run(arguments) => {
-                let RunArguments { state, config, sample_seconds, report_seconds } = arguments;
-                let mut config = Config::read(config.as_deref())?;
-                config.sample_seconds = sample_seconds.unwrap_or(config.sample_seconds);
-                config.report_seconds = report_seconds.unwrap_or(config.report_seconds);
-                run::run(StateDir::new(&state.state_dir), config)
+                let RunArguments { state, config: file, sample_seconds, report_seconds, endpoint } =
+                    arguments;
+                let source = Source { file, sample_seconds, report_seconds, endpoint };
+                run::run(StateDir::new(&state.state_dir), source)
+            }
+            Command::CheckConfig(arguments) => {
+                let file = arguments.config.as_deref();
+                Config::read(file)?;
+                let file = file.unwrap_or(Path::new(config::DEFAULT));
+                let verdict =
+                    if file.exists() { "can be used" } else { "not there, so everything has its default" };
+                print(&format!("{}: {verdict}\n", file.display()))
             }
             Command::Status(arguments) => {
                 let status = status::status(&StateDir::new(&arguments.state.state_dir))?;

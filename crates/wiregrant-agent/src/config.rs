@@ -1,10 +1,12 @@
 //! The operator's choices: one TOML file, whose doc comments below are its manual. Without the file everything has its default.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
+
+use crate::endpoint;
 
 /// Where it lies unless said otherwise.
 pub const DEFAULT: &str = "/etc/wiregrant/agent.toml";
@@ -21,6 +23,9 @@ pub struct Config {
     /// A peer that moved nothing for so many seconds is removed and added again, so that WireGuard forgets where it was; at
     /// least 1. Under 180, a session that is still alive may be cut.
     pub idle_seconds: u64,
+    /// Where clients reach the node, `host:port`, IPv6 hosts in brackets; when absent, where they did last. WireGuard listens
+    /// on that port. Another one than before moves the node: people are offered new files.
+    pub endpoint: Option<String>,
     /// What this machine gives.
     pub budget: Budget,
     /// The firewall of the tunnel.
@@ -29,6 +34,33 @@ pub struct Config {
     pub socks5: Socks5,
     /// Figures for Prometheus.
     pub metrics: Metrics,
+}
+
+/// Where the choices of a run come from: the file, and what the command line says instead of it, each time it is read.
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    /// The file; where it usually lies when absent.
+    pub file: Option<PathBuf>,
+    /// Instead of the file's.
+    pub sample_seconds: Option<u64>,
+    /// Instead of the file's.
+    pub report_seconds: Option<u64>,
+    /// Instead of the file's.
+    pub endpoint: Option<String>,
+}
+
+impl Source {
+    /// The choices as they stand now.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn read(&self) -> anyhow::Result<Config> {
+        let mut config = Config::read(self.file.as_deref())?;
+        config.sample_seconds = self.sample_seconds.unwrap_or(config.sample_seconds);
+        config.report_seconds = self.report_seconds.unwrap_or(config.report_seconds);
+        config.endpoint = self.endpoint.clone().or(config.endpoint);
+        Ok(config)
+    }
 }
 
 /// What the operator gives. Whoever gives less is not punished, only paid less.
@@ -66,7 +98,7 @@ pub struct Firewall {
 #[serde(default, deny_unknown_fields)]
 pub struct Socks5 {
     /// The UNIX socket on which `wiregrant-socks5` is metered; no such service when absent.
-    pub socket: Option<std::path::PathBuf>,
+    pub socket: Option<PathBuf>,
     /// Where people reach it, `host:port`.
     pub endpoint: Option<String>,
 }
@@ -85,6 +117,7 @@ impl Default for Config {
             sample_seconds: 10,
             report_seconds: 3600,
             idle_seconds: 180,
+            endpoint: None,
             budget: Budget::default(),
             firewall: Firewall::default(),
             socks5: Socks5::default(),
@@ -131,7 +164,8 @@ impl Config {
     /// # Errors
     /// As [`Self::read`].
     pub fn parse(text: &str) -> anyhow::Result<Self> {
-        let config: Self = toml::from_str(text)?;
+        let mut config: Self = toml::from_str(text)?;
+        config.endpoint = config.endpoint.as_deref().map(endpoint::parse).transpose()?;
         config.check()?;
         Ok(config)
     }
@@ -179,6 +213,7 @@ mod tests {
             ("[metrics]\nlisten = '0.0.0.0:9586'", "loopback"),
             ("[budget]\ngigabytes_per_month = 0", "budget.gigabytes_per_month"),
             ("[budgets]\n", "budgets"),
+            ("endpoint = 'vpn.example:0'", "endpoint: \"vpn.example:0\""),
             ("[firewall]\nblocked_ports = [70000]", "70000"),
         ] {
             let error = format!("{:#}", Config::parse(text).unwrap_err());

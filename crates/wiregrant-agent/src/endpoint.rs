@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 
 /// WireGuard's customary port.
 pub const DEFAULT_PORT: u16 = 51_820;
@@ -31,6 +31,15 @@ pub fn parse(text: &str) -> anyhow::Result<String> {
     };
     ensure!(good, "endpoint: {text:?} {way_out}");
     Ok(format!("{host}:{port}"))
+}
+
+/// The port of an endpoint that was read.
+///
+/// # Errors
+/// When it has none.
+pub fn port(endpoint: &str) -> anyhow::Result<u16> {
+    let port = endpoint.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    port.with_context(|| format!("endpoint: {endpoint:?} ends in no port"))
 }
 
 /// RFC 1123 labels; an IPv4 address has the same form.
@@ -104,6 +113,8 @@ mod tests {
             ("[2001:db8::7]", "[2001:db8::7]:51820"),
         ] {
             assert_eq!(parse(given).unwrap(), read);
+            let after_the_colon = read.rsplit(':').next().unwrap();
+            assert_eq!(port(read).unwrap().to_string(), after_the_colon);
         }
         for bad in
             ["", ":51820", "2001:db8::7", "host:0", "host:70000", "ho st:1", "[host]:1", "-a:1", "a:1:2"]

@@ -28,6 +28,23 @@ impl Health {
         Self { clock: keeper.clock.judge(now), frozen: keeper.frozen, last_contact: keeper.last_contact }
     }
 
+    /// How the node stands, in one line for a service manager.
+    #[must_use]
+    pub fn line(&self, peers: Option<usize>) -> String {
+        let peers = match peers {
+            None => "waiting for the control plane".to_owned(),
+            Some(1) => "1 peer".to_owned(),
+            Some(peers) => format!("{peers} peers"),
+        };
+        let clock = match self.clock {
+            ClockState::Good => "",
+            ClockState::Off => "; the clock is off, reports wait",
+            ClockState::Unknown => "; the clock is not compared yet",
+        };
+        let frozen = if self.frozen { "; frozen, reports wait" } else { "" };
+        format!("{peers}{clock}{frozen}")
+    }
+
     /// What the agent wrote last; `None` where none has run.
     ///
     /// # Errors

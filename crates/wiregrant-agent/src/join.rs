@@ -40,7 +40,8 @@ pub fn join(
     let _lock = dir.lock()?;
     if let Some(enrolment) = dir.enrolment()? {
         bail!(
-            "--state-dir: this node has joined as {} of {}; run `wiregrant-agent run`, or choose another --state-dir",
+            "--state-dir: this node has joined as {} of {}; run `wiregrant-agent run`, with --endpoint if it is to be reached \
+             elsewhere; for another node choose another --state-dir",
             enrolment.node,
             enrolment.operator
         );

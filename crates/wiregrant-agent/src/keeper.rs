@@ -1,6 +1,7 @@
 //! The keeper: the one owner of interface, counters and ledger. Whoever reads, adds, removes or signs does it through it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,9 @@ use wiregrant_core::usage_report::{Backend, Class};
 use wiregrant_core::{Timestamp, WireGuardPublicKey};
 
 use crate::clock::{Agreement, ClockState, Moment};
+use crate::config::Config;
 use crate::control_plane::NodeIdentity;
+use crate::endpoint;
 use crate::enrolment::Enrolment;
 use crate::ledger::{Ledger, Record};
 use crate::meter::Sample;
@@ -51,11 +54,11 @@ pub struct Keeper {
     /// Whether the control plane's head was compared since the start, or since it refused a report.
     pub(crate) in_step: bool,
     pub(crate) last_contact: Option<Timestamp>,
+    /// What the operator chose, as it stands now.
+    pub(crate) config: Arc<Config>,
     settings: InterfaceSettings,
     /// The last sample of this run that had a time, changed or not.
     last_sample: Option<Timestamp>,
-    /// The longest two samples lie apart while the agent runs, in seconds.
-    max_gap_seconds: u64,
 }
 
 impl Keeper {
@@ -68,7 +71,7 @@ impl Keeper {
         enrolment: Enrolment,
         interface: Box<dyn Interface>,
         boot_id: &str,
-        sample_seconds: u64,
+        config: Arc<Config>,
     ) -> anyhow::Result<Self> {
         let identity = NodeIdentity {
             log: enrolment.log.clone(),
@@ -97,12 +100,52 @@ impl Keeper {
             frozen: false,
             in_step: false,
             last_contact: None,
+            config: Arc::clone(&config),
             settings,
             last_sample: None,
-            max_gap_seconds: sample_seconds.saturating_mul(3).saturating_add(BOUNDARY_GRACE_SECONDS),
         };
-        keeper.ensure_interface()?;
+        match keeper.another_endpoint(&config) {
+            Some(endpoint) => keeper.move_to(endpoint)?,
+            None => keeper.ensure_interface()?,
+        }
         Ok(keeper)
+    }
+
+    /// Takes other choices of the operator's. After an error the old ones stand.
+    ///
+    /// # Errors
+    /// When the node cannot move to the chosen endpoint.
+    pub fn configure(&mut self, config: Arc<Config>) -> anyhow::Result<()> {
+        if let Some(endpoint) = self.another_endpoint(&config) {
+            self.move_to(endpoint)?;
+        }
+        self.config = config;
+        Ok(())
+    }
+
+    /// The chosen endpoint, if it is not the node's already.
+    fn another_endpoint(&self, config: &Config) -> Option<String> {
+        config.endpoint.clone().filter(|chosen| *chosen != self.enrolment.endpoint)
+    }
+
+    /// Moves the node: WireGuard listens on the endpoint's port, live peers keep sessions and counters, and the node says
+    /// from then on that it is reached there. `node.json` comes last, so that a stop in between is followed by another try.
+    fn move_to(&mut self, endpoint: String) -> anyhow::Result<()> {
+        let listen_port = endpoint::port(&endpoint)?;
+        let before = std::mem::replace(&mut self.settings.listen_port, listen_port);
+        if let Err(error) = self.ensure_interface() {
+            self.settings.listen_port = before;
+            return Err(error.context(format!("moving to {endpoint}")));
+        }
+        let enrolment = Enrolment { endpoint, listen_port, ..self.enrolment.clone() };
+        self.dir.write_enrolment(&enrolment)?;
+        tracing::info!(
+            from = self.enrolment.endpoint,
+            to = enrolment.endpoint,
+            "moved; people are offered new files"
+        );
+        self.enrolment = enrolment;
+        Ok(())
     }
 
     fn ensure_interface(&mut self) -> anyhow::Result<()> {
@@ -226,7 +269,10 @@ impl Keeper {
             (None, None) => return None,
         };
         let sampled = self.last_sample?;
-        let sampling = sampled <= boundary && boundary.seconds_since(sampled) <= self.max_gap_seconds;
+        // The longest two samples lie apart while the agent runs.
+        let max_gap_seconds =
+            self.config.sample_seconds.saturating_mul(3).saturating_add(BOUNDARY_GRACE_SECONDS);
+        let sampling = sampled <= boundary && boundary.seconds_since(sampled) <= max_gap_seconds;
         let just_passed = boundary <= time && time.seconds_since(boundary) <= BOUNDARY_GRACE_SECONDS;
         (sampling && just_passed).then_some(boundary)
     }

@@ -23,6 +23,7 @@ pub mod ledger;
 pub mod meter;
 pub mod run;
 pub mod sender;
+pub mod service_manager;
 pub mod state_dir;
 pub mod status;
 pub mod wireguard;

@@ -1,12 +1,13 @@
 //! `wiregrant-agent run`: samples, converges and delivers until it is told to stop, and leaves the tunnel up.
 
+use std::future::pending;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use wiregrant_core::Timestamp;
@@ -14,11 +15,12 @@ use wiregrant_core::note::Salt;
 
 use crate::backoff::{Backoff, CAP};
 use crate::clock::{self, Moment};
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::control_plane::ControlPlane;
 use crate::health::Health;
 use crate::keeper::Keeper;
 use crate::sender::{Delivery, deliver, kept};
+use crate::service_manager::{Environment, ServiceManager};
 use crate::state_dir::StateDir;
 use crate::wireguard;
 
@@ -30,11 +32,14 @@ const UNCHANGED_PAUSE: Duration = Duration::from_secs(1);
 /// The least between two questions after an answer that brought something: changes made meanwhile come together in the next.
 const CHANGED_PAUSE: Duration = Duration::from_millis(100);
 
-/// What the three loops share.
+/// What the loops share.
 struct Agent {
     keeper: Mutex<Keeper>,
     control_plane: ControlPlane,
-    config: Config,
+    source: Source,
+    /// What the operator chose, as it stands now. The keeper has the same; this one tells the loops when it changes.
+    config: watch::Sender<Arc<Config>>,
+    service_manager: ServiceManager,
     /// There may be something to deliver.
     due: Notify,
 }
@@ -43,15 +48,24 @@ struct Agent {
 ///
 /// # Errors
 /// When the node has not joined, another agent runs, the journal is damaged, or the interface cannot be had.
-pub fn run(dir: StateDir, config: Config) -> anyhow::Result<()> {
+pub fn run(dir: StateDir, source: Source) -> anyhow::Result<()> {
+    let service_manager = ServiceManager::new(&Environment::of_process())?;
+    let config = Arc::new(source.read()?);
     let enrolment = dir.joined()?;
     let _lock = dir.lock()?;
     let interface = wireguard::open(enrolment.backend.parse()?, enrolment.interface.parse()?)?;
     let boot_id = boot_id()?;
     tracing::info!(node = %enrolment.node, operator = %enrolment.operator, "starting");
     let control_plane = ControlPlane::new(&enrolment.urls);
-    let keeper = Keeper::start(dir, enrolment, interface, &boot_id, config.sample_seconds)?;
-    let agent = Arc::new(Agent { keeper: Mutex::new(keeper), control_plane, config, due: Notify::new() });
+    let keeper = Keeper::start(dir, enrolment, interface, &boot_id, Arc::clone(&config))?;
+    let agent = Arc::new(Agent {
+        keeper: Mutex::new(keeper),
+        control_plane,
+        source,
+        config: watch::Sender::new(config),
+        service_manager,
+        due: Notify::new(),
+    });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(until_stopped(&agent));
     // A request that is under way is not waited for: what it would bring is in the journal or asked for again.
@@ -61,17 +75,54 @@ pub fn run(dir: StateDir, config: Config) -> anyhow::Result<()> {
 
 async fn until_stopped(agent: &Arc<Agent>) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let hangup = signal(SignalKind::hangup())?;
     tokio::select! {
         result = sampling(agent) => result?,
         result = converging(agent) => result?,
         result = delivering(agent) => result?,
+        result = reconfiguring(agent, hangup) => result?,
+        () = staying_alive(agent) => {}
         _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
         _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
     }
+    agent.service_manager.stopping();
     let sampled = on(agent, |agent| kept(&agent.keeper).sample(clock::now()).map(drop)).await?;
     sampled.context("the last sample; the counters stay in WireGuard")?;
     tracing::info!("stopped; the interface and its peers stay up");
     Ok(())
+}
+
+/// Takes the operator's choices anew at each SIGHUP.
+async fn reconfiguring(agent: &Arc<Agent>, mut hangup: Signal) -> anyhow::Result<()> {
+    loop {
+        hangup.recv().await;
+        agent.service_manager.reloading(clock::monotonic_microseconds());
+        match on(agent, take_choices).await? {
+            Ok(()) => tracing::info!("took the configuration anew"),
+            Err(error) => tracing::error!("the configuration stays as it was: {error:#}"),
+        }
+        agent.service_manager.ready();
+    }
+}
+
+fn take_choices(agent: &Agent) -> anyhow::Result<()> {
+    let config = Arc::new(agent.source.read()?);
+    kept(&agent.keeper).configure(Arc::clone(&config))?;
+    agent.config.send_replace(config);
+    Ok(())
+}
+
+/// Feeds the service manager's watchdog while sampling is not overdue; ends never.
+async fn staying_alive(agent: &Agent) {
+    let Some(watchdog) = agent.service_manager.watchdog() else { return pending().await };
+    loop {
+        if watchdog.holds(clock::now().monotonic) {
+            agent.service_manager.alive();
+        } else {
+            tracing::error!("sampling hangs; the watchdog is not told that all is well");
+        }
+        sleep(watchdog.interval()).await;
+    }
 }
 
 /// Runs blocking work off the async thread. The error is a panic of that work.
@@ -85,32 +136,61 @@ async fn on<T: Send + 'static>(
 
 /// Samples and converges regularly and at each epoch's boundary, and cuts reports when they are due.
 async fn sampling(agent: &Arc<Agent>) -> anyhow::Result<()> {
-    let report_seconds = agent.config.report_seconds;
-    let offset = random_u64()? % report_seconds;
+    let mut config = agent.config.subscribe();
+    let offset = random_u64()? % config.borrow().report_seconds;
     let mut next_report = clock::now().wall.plus_seconds(offset);
+    let mut ready = false;
     loop {
         let now = clock::now();
+        let (sample_seconds, report_seconds) = {
+            let config = config.borrow_and_update();
+            (config.sample_seconds, config.report_seconds)
+        };
         // A clock that was set back must not silence the node until it is that late again.
         next_report = next_report.min(now.wall.plus_seconds(report_seconds));
         let due = next_report <= now.wall;
         if due {
             next_report = next_report.plus_seconds(report_seconds).max(now.wall.plus_seconds(1));
         }
-        if let Err(error) = on(agent, move |agent| turn(agent, now, due)).await? {
-            tracing::error!("sampling: {error:#}");
+        expect_turn_after(agent, Duration::ZERO);
+        match on(agent, move |agent| turn(agent, now, due)).await? {
+            Ok(status) => {
+                if !ready {
+                    agent.service_manager.ready();
+                    ready = true;
+                }
+                agent.service_manager.status(&status);
+            }
+            Err(error) => {
+                agent.service_manager.status(&format!("sampling fails: {error:#}"));
+                tracing::error!("sampling: {error:#}");
+            }
         }
         agent.due.notify_one();
         let boundary = kept(&agent.keeper).next_boundary(now.wall);
-        sleep(pause(clock::now(), agent.config.sample_seconds, [Some(next_report), boundary])).await;
+        let pause = pause(clock::now(), sample_seconds, [Some(next_report), boundary]);
+        expect_turn_after(agent, pause);
+        tokio::select! {
+            () = sleep(pause) => {}
+            // Other choices act at once.
+            _ = config.changed() => {}
+        }
     }
 }
 
-/// One turn of sampling.
-fn turn(agent: &Agent, now: Moment, report_is_due: bool) -> anyhow::Result<()> {
+fn expect_turn_after(agent: &Agent, pause: Duration) {
+    if let Some(watchdog) = agent.service_manager.watchdog() {
+        watchdog.expect_after(clock::now().monotonic, pause);
+    }
+}
+
+/// One turn of sampling. Gives how the node stands, in words.
+fn turn(agent: &Agent, now: Moment, report_is_due: bool) -> anyhow::Result<String> {
     let mut keeper = kept(&agent.keeper);
     let result = if report_is_due { keeper.cut(now) } else { Ok(()) }.and_then(|()| keeper.converge(now));
-    Health::of(&keeper, now).write(&keeper.dir)?;
-    result
+    let health = Health::of(&keeper, now);
+    health.write(&keeper.dir)?;
+    result.map(|()| health.line(keeper.wanted_peers(now.wall)))
 }
 
 /// Until the next sample or the first of the moments, whichever comes first.
@@ -183,9 +263,9 @@ fn ask_what_is_wanted(agent: &Agent, wait_seconds: u64) -> anyhow::Result<Heard>
 /// Delivers what is due.
 async fn delivering(agent: &Arc<Agent>) -> anyhow::Result<()> {
     let mut backoff = Backoff::default();
-    // A node that is frozen may be thawed any minute.
-    let cap = CAP.min(Duration::from_secs(agent.config.report_seconds));
     loop {
+        // A node that is frozen may be thawed any minute.
+        let cap = CAP.min(Duration::from_secs(agent.config.borrow().report_seconds));
         let mut salt = Salt([0; 16]);
         getrandom::fill(&mut salt.0).context("the system has no randomness")?;
         let delivery = on(agent, move |agent| deliver(&agent.keeper, &agent.control_plane, clock::now, salt));

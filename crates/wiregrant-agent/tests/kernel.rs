@@ -14,7 +14,9 @@ mod story;
 mod support;
 
 use support::{Wire, run};
-use wiregrant_agent::wireguard::{Choice, Interface, InterfaceName, WireGuardError, open as open_chosen};
+use wiregrant_agent::wireguard::{
+    Choice, Ensured, Interface, InterfaceName, WireGuardError, open as open_chosen,
+};
 use wiregrant_core::usage_report::Backend;
 
 fn open(name: InterfaceName) -> Box<dyn Interface> {
@@ -41,7 +43,7 @@ fn main() {
         story::an_interface_of_somebody_else_is_refused_and_left_alone(open, "c");
     });
     story("a link that was made and never configured is taken", &a_link_without_a_key_is_taken);
-    story("another port is an error with its way out", &another_port_is_an_error_with_its_way_out);
+    story("a changed port is set without touching a peer", &a_changed_port_is_set_without_touching_a_peer);
     story("the choice takes the kernel", &the_choice_takes_the_kernel);
     story("a thousand peers come, change and go in batches", &|| {
         batches::a_thousand_peers_come_change_and_go_in_batches(open, "g");
@@ -73,18 +75,30 @@ fn a_link_without_a_key_is_taken() {
     });
 }
 
-fn another_port_is_an_error_with_its_way_out() {
+/// Sessions and counters of a live peer go on when the node listens elsewhere.
+fn a_changed_port_is_set_without_touching_a_peer() {
     let wire = Wire::new("e");
-    let host = &wire.node;
+    let (host, peer) = (&wire.node, wire.client_public_key());
+    let mut backend = open(host.interface.clone());
+    let mut settings = wire.node_settings();
     host.inside(|| {
-        let mut backend = open(host.interface.clone());
-        let mut settings = wire.node_settings();
         backend.ensure_interface(&settings).expect("made");
+        backend.set_peer(&peer, &wire.client_allowed_ips()).expect("added");
+    });
+    wire.connect_client(open);
+    wire.echo(10, "10.9.0.1");
+    host.inside(|| {
+        let before = backend.peers().expect("the peers");
         settings.listen_port = 51999;
-        let error = backend.ensure_interface(&settings).expect_err("another port");
-        assert!(matches!(error, WireGuardError::Port { expected: 51999, found: 51820, .. }), "{error}");
-        run(&format!("wg set {} listen-port 51999", host.interface));
-        backend.ensure_interface(&settings).expect("as the message said");
+        assert_eq!(backend.ensure_interface(&settings).expect("moved"), Ensured::Adopted);
+        assert_eq!(backend.peers().expect("the peers"), before);
+        assert_eq!(run(&format!("wg show {} listen-port", host.interface)).trim(), "51999");
+        // The other one is taken: the interface stays where it is.
+        let _taken = std::net::UdpSocket::bind(("0.0.0.0", 52000)).expect("free");
+        settings.listen_port = 52000;
+        let error = backend.ensure_interface(&settings).expect_err("taken");
+        assert!(matches!(error, WireGuardError::PortTaken { port: 52000, .. }), "{error}");
+        assert_eq!(run(&format!("wg show {} listen-port", host.interface)).trim(), "51999");
     });
 }
 

@@ -107,7 +107,8 @@ impl TestNode {
     fn started(folder: &tempfile::TempDir, world: &Arc<Mutex<World>>, boots: u64) -> anyhow::Result<Keeper> {
         let interface = Box::new(TestInterface(Arc::clone(world)));
         let enrolment = enrolled(joined()).unwrap();
-        Keeper::start(StateDir::new(folder.path()), enrolment, interface, &format!("boot {boots}"), 10)
+        let (dir, boot) = (StateDir::new(folder.path()), format!("boot {boots}"));
+        Keeper::start(dir, enrolment, interface, &boot, Arc::default())
     }
 
     pub fn keeper(&self) -> MutexGuard<'_, Keeper> {

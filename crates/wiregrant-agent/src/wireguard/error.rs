@@ -82,18 +82,15 @@ pub enum WireGuardError {
         /// The interface.
         name: String,
     },
-    /// A live kernel interface listens on another port, and changing it would go through a call that drops all peers.
+    /// Something else listens on the port that the interface should have.
     #[error(
-        "interface {name}: it listens on UDP port {found}, the configuration says {expected}; \
-         `wg set {name} listen-port {expected}` changes it without dropping a peer"
+        "interface {name}: UDP port {port} is taken; `ss -ulnp sport = :{port}` shows by whom: end that or choose another port"
     )]
-    Port {
+    PortTaken {
         /// The interface.
         name: String,
-        /// The configured port.
-        expected: u16,
-        /// The port it has.
-        found: u16,
+        /// The port.
+        port: u16,
     },
     /// `wireguard-go` started and did not open its socket.
     #[error("wireguard-go {name}: it was started but nothing answers at {socket} after {seconds} s")]

@@ -57,6 +57,15 @@ impl Kernel {
         }
     }
 
+    fn port_refused(&self, port: u16, source: NetlinkError) -> WireGuardError {
+        match source {
+            NetlinkError::Refused(Errno::ADDRINUSE) => {
+                WireGuardError::PortTaken { name: self.name.to_string(), port }
+            }
+            source => self.failed(source),
+        }
+    }
+
     /// Deletes the link if it has this key, or none and no peers.
     ///
     /// The peers are removed in batches first: deleting a link removes its peers under the lock of all network configuration,
@@ -101,11 +110,8 @@ impl Kernel {
         match &device.private_key {
             Some(key) if same_key(key, &settings.private_key) => {
                 if settings.listen_port != 0 && device.listen_port != settings.listen_port {
-                    return Err(WireGuardError::Port {
-                        name: self.name.to_string(),
-                        expected: settings.listen_port,
-                        found: device.listen_port,
-                    });
+                    let set = self.netlink.set_listen_port(&self.name, settings.listen_port);
+                    set.map_err(|source| self.port_refused(settings.listen_port, source))?;
                 }
                 Ok(Ensured::Adopted)
             }

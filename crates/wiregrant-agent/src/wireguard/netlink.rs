@@ -89,6 +89,17 @@ impl Netlink {
         })
     }
 
+    /// Makes the interface listen on another UDP port; its peers keep sessions and counters.
+    ///
+    /// # Errors
+    /// When the kernel refuses, for instance because the port is taken, or does not answer in time.
+    pub fn set_listen_port(&mut self, name: &InterfaceName, port: u16) -> Result<(), NetlinkError> {
+        self.converse(|connection| {
+            let mut request = request::listen_port(connection.family, name, port);
+            connection.order(&mut request)
+        })
+    }
+
     fn converse<T>(
         &mut self,
         talk: impl FnOnce(&mut Connection) -> Result<T, NetlinkError>,

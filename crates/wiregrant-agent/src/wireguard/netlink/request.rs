@@ -18,6 +18,7 @@ pub(super) const WG_CMD_GET_DEVICE: u8 = 0;
 pub(super) const WG_CMD_SET_DEVICE: u8 = 1;
 
 pub(super) const WGDEVICE_A_IFNAME: u16 = 2;
+pub(super) const WGDEVICE_A_LISTEN_PORT: u16 = 6;
 pub(super) const WGDEVICE_A_PEERS: u16 = 8;
 
 pub(super) const WGPEER_A_PUBLIC_KEY: u16 = 1;
@@ -44,6 +45,14 @@ const ALLOWED_IP_BYTES: usize = 4 + 8 + 20 + 8;
 pub fn device_dump(family: u16, name: &InterfaceName) -> Request {
     let mut request = Request::dump(family, WG_CMD_GET_DEVICE);
     put_name(&mut request, name);
+    request
+}
+
+/// The request to listen on another UDP port. It says nothing of peers, so they keep sessions and counters.
+pub fn listen_port(family: u16, name: &InterfaceName, port: u16) -> Request {
+    let mut request = Request::set(family, WG_CMD_SET_DEVICE);
+    put_name(&mut request, name);
+    request.put(WGDEVICE_A_LISTEN_PORT, &port.to_ne_bytes());
     request
 }
 

@@ -160,6 +160,18 @@ fn change() -> impl Strategy<Value = (u8, u8, Vec<IpNet>)> {
     })
 }
 
+#[test]
+fn another_port_is_asked_for_by_name_and_nothing_is_said_of_peers() {
+    let mut request = listen_port(33, &name(), 51999);
+    let message = request.sealed(7, 99);
+    let conversation = Conversation { family: 33, sequence: 7, port: 99 };
+    let body = messages(message, &conversation).next().unwrap().unwrap().body;
+    let Body::Family { command: WG_CMD_SET_DEVICE, attributes: device } = body else { panic!("{body:?}") };
+    let expected =
+        [(WGDEVICE_A_IFNAME, b"wg0\0".to_vec()), (WGDEVICE_A_LISTEN_PORT, 51999_u16.to_ne_bytes().to_vec())];
+    assert_eq!(attributes(device), expected);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
