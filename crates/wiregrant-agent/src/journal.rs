@@ -1,22 +1,31 @@
-//! The journal: an append-only file of records that survives a crash at any byte.
+//! The journal: an append-only file of records that survives a crash at any byte, and says so when the disk loses some.
 //!
-//! A record is `length u32 | crc32c(payload) u32 | payload`, numbers little-endian, the payload a JSON object. It
-//! counts once it was appended and synced, and the next is not begun before. When the file is opened, a tail that is no
-//! record is what a crash left of the last append, and is cut off. When a record follows it, it is no tail but damage, and
-//! the file is refused: going on from there would forget what the node has counted and signed since.
+//! A record counts once it was appended and synced, and the next is not begun before. Then a mark is written that tells
+//! where it ends; it reaches the disk with the next record's sync at the latest, so it costs none of its own. What a crash
+//! leaves of an append lies behind the mark and is cut off. What does not read back before the mark was durable once: the
+//! caller is told, and the damaged file is kept. Form: [`format`].
+
+pub mod format;
+mod step;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+pub use format::{Contents, Damage, read};
+use format::{Mark, first_sector, header, mark_offset, record};
+#[cfg(test)]
+pub(crate) use step::fault;
+
 /// The longest record, in bytes: a snapshot of 65,536 peers takes under 16 MiB.
 pub const MAX_RECORD_BYTES: usize = 32 << 20;
 /// The longest file that is read. A journal is compacted long before.
 pub const MAX_JOURNAL_BYTES: u64 = 256 << 20;
-const HEADER_BYTES: usize = 8;
+/// How many damaged files are kept beside the journal; a further one takes the last one's place.
+pub const MAX_KEPT: usize = 9;
 
 /// Why the journal cannot be used.
 #[derive(Debug, Error)]
@@ -29,19 +38,6 @@ pub enum JournalError {
         path: String,
         /// The system's answer.
         source: io::Error,
-    },
-    /// Damage before the end.
-    #[error(
-        "journal {path}: the record at byte {offset} is damaged and {after} bytes follow it; restore the file, or move \
-         it away: the agent then goes on from the last report the control plane has, and bytes since then do not count"
-    )]
-    Damaged {
-        /// The file.
-        path: String,
-        /// Where the record begins.
-        offset: usize,
-        /// What lies behind its beginning.
-        after: usize,
     },
     /// A record that is whole and not understood.
     #[error(
@@ -57,7 +53,10 @@ pub enum JournalError {
         source: serde_json::Error,
     },
     /// Larger than anything this agent writes.
-    #[error("journal {path}: {what} of {bytes} bytes, at most {limit} are allowed")]
+    #[error(
+        "journal {path}: {what} of {bytes} bytes, at most {limit} are allowed; move the file away: the agent then goes \
+         on from the last report the control plane has, and bytes since then do not count"
+    )]
     TooLarge {
         /// The file.
         path: String,
@@ -70,66 +69,22 @@ pub enum JournalError {
     },
 }
 
-/// What a file holds.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Contents {
-    /// The payloads in order, each with the offset of its record.
-    pub records: Vec<(usize, Vec<u8>)>,
-    /// Where the last whole record ends.
-    pub end: usize,
-    /// Bytes after it, left by a crash.
-    pub torn: usize,
-}
-
-/// Reads the bytes of a journal. The error is the offset of a damaged record.
-///
-/// # Errors
-/// When a record is damaged and another follows.
-pub fn read(bytes: &[u8]) -> Result<Contents, usize> {
-    let mut contents = Contents::default();
-    while let Some(payload) = record_at(bytes, contents.end) {
-        contents.records.push((contents.end, payload.to_vec()));
-        contents.end += HEADER_BYTES + payload.len();
+impl JournalError {
+    fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io { path: path.display().to_string(), source }
     }
-    contents.torn = bytes.len() - contents.end;
-    // What a crash leaves of one append holds no whole record; what damage leaves does.
-    let follows = |offset| record_at(bytes, offset).is_some();
-    if (contents.end + 1..bytes.len()).any(follows) { Err(contents.end) } else { Ok(contents) }
-}
-
-/// The payload of a whole record that begins at `offset`.
-fn record_at(bytes: &[u8], offset: usize) -> Option<&[u8]> {
-    let (header, rest) = bytes.get(offset..)?.split_at_checked(HEADER_BYTES)?;
-    let (length, checksum) = header.split_at(4);
-    let length = usize::try_from(u32::from_le_bytes(length.try_into().ok()?)).ok()?;
-    let checksum = u32::from_le_bytes(checksum.try_into().ok()?);
-    let payload = rest.get(..length)?;
-    // The brace first: it spares a search through damage nearly every checksum.
-    (payload.first() == Some(&b'{') && crc32c::crc32c(payload) == checksum).then_some(payload)
-}
-
-/// The record that holds `payload`. The error is a size that is too large.
-fn framed(payload: &[u8]) -> Result<Vec<u8>, u64> {
-    let bytes = u64::try_from(payload.len()).unwrap_or(u64::MAX);
-    let length = u32::try_from(payload.len()).map_err(|_| bytes)?;
-    if payload.len() > MAX_RECORD_BYTES {
-        return Err(bytes);
-    }
-    let checksum = crc32c::crc32c(payload);
-    Ok([&length.to_le_bytes()[..], &checksum.to_le_bytes()[..], payload].concat())
 }
 
 /// Reads a journal without changing it; absent is empty.
 ///
 /// # Errors
-/// As [`Journal::open`].
+/// When it is too large or the file system refuses. Damage is no error: it is in the contents.
 pub fn load(path: &Path) -> Result<Contents, JournalError> {
-    let failed = |source| JournalError::Io { path: path.display().to_string(), source };
     let mut bytes = Vec::new();
     match File::open(path) {
         Ok(file) => {
-            let read = file.take(MAX_JOURNAL_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-            let read = u64::try_from(read).unwrap_or(u64::MAX);
+            let read = file.take(MAX_JOURNAL_BYTES + 1).read_to_end(&mut bytes);
+            let read = read.map_err(|error| JournalError::io(path, error))? as u64;
             if read > MAX_JOURNAL_BYTES {
                 let path = path.display().to_string();
                 return Err(JournalError::TooLarge {
@@ -140,14 +95,29 @@ pub fn load(path: &Path) -> Result<Contents, JournalError> {
                 });
             }
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Contents::default()),
+        Err(error) => return Err(JournalError::io(path, error)),
     }
-    read(&bytes).map_err(|offset| JournalError::Damaged {
-        path: path.display().to_string(),
-        offset,
-        after: bytes.len() - offset,
-    })
+    Ok(read(&bytes))
+}
+
+/// The damaged journals that are kept beside the one at `path`, by name.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn kept(path: &Path) -> Result<Vec<PathBuf>, JournalError> {
+    let mut found = Vec::new();
+    for number in 1..=MAX_KEPT {
+        let file = kept_name(path, number);
+        if file.try_exists().map_err(|error| JournalError::io(&file, error))? {
+            found.push(file);
+        }
+    }
+    Ok(found)
+}
+
+fn kept_name(path: &Path, number: usize) -> PathBuf {
+    path.with_extension(format!("damaged-{number}"))
 }
 
 /// A journal that is appended to.
@@ -155,44 +125,107 @@ pub fn load(path: &Path) -> Result<Contents, JournalError> {
 pub struct Journal {
     path: PathBuf,
     file: File,
-    /// Where the next record begins.
-    end: u64,
+    /// Behind the last record.
+    mark: Mark,
+    /// Counts the marks written.
+    turn: usize,
+    /// Whether the file's name is known to be durable.
+    named: bool,
 }
 
 impl Journal {
-    /// Opens or makes the file, cuts a torn tail off, and gives what it holds.
+    /// Opens or makes the file and gives what it holds. A torn tail is cut off. A damaged file is left where it is, to be
+    /// replaced: nothing may be appended before [`Self::replace_damaged`].
     ///
     /// # Errors
-    /// When it is damaged before its end, too large, or the file system refuses.
+    /// When it is too large or the file system refuses.
     pub fn open(path: &Path) -> Result<(Self, Contents), JournalError> {
-        let failed = |source| JournalError::Io { path: path.display().to_string(), source };
         let contents = load(path)?;
-        let file = appendable(path).map_err(failed)?;
-        let end = u64::try_from(contents.end).unwrap_or(u64::MAX);
-        if contents.torn > 0 {
-            tracing::warn!(path = %path.display(), torn_bytes = contents.torn, "cutting off what a crash left of an append");
+        let opened = (|| {
+            if !path.try_exists()? {
+                fresh(path, &header(Mark::START))?;
+                fs::rename(fresh_name(path), path)?;
+            }
+            appendable(path)
+        })();
+        let file = opened.map_err(|error| JournalError::io(path, error))?;
+        let mut journal = Self { path: path.to_owned(), file, mark: contents.mark, turn: 0, named: false };
+        if contents.damage.is_none() {
+            journal.repair(&contents).map_err(|error| JournalError::io(path, error))?;
         }
-        file.set_len(end).and_then(|()| file.sync_all()).map_err(failed)?;
-        sync_folder(path).map_err(failed)?;
-        Ok((Self { path: path.to_owned(), file, end }, contents))
+        Ok((journal, contents))
     }
 
-    /// Appends a record and returns once it is on the disk. When that fails it does not count, and the next append overwrites
-    /// what there is of it.
+    fn repair(&mut self, contents: &Contents) -> io::Result<()> {
+        let path = self.path.display();
+        if contents.torn > 0 {
+            tracing::warn!(%path, torn_bytes = contents.torn, "cutting off what a crash left of an append");
+        }
+        if !contents.header_whole {
+            tracing::warn!(%path, "the journal's header was damaged; it is mended, and no record was lost");
+        }
+        self.cut_tail()?;
+        // One sector after the other, the one that is good last: no crash in between leaves none.
+        for turn in [contents.good_mark + 1, contents.good_mark] {
+            step::write_at(&self.file, &self.mark.sector(), mark_offset(turn))?;
+            step::sync(&self.file)?;
+        }
+        step::write_at(&self.file, &first_sector(), 0)?;
+        step::sync(&self.file)?;
+        self.make_named()
+    }
+
+    /// Puts a new file that says `snapshot` into the place of a damaged one, which is kept; gives its name.
+    ///
+    /// # Errors
+    /// As [`Self::append`]; the damaged file then stays where it is.
+    pub fn replace_damaged(&mut self, snapshot: &[u8]) -> Result<PathBuf, JournalError> {
+        let free = (1..MAX_KEPT).find(|number| !kept_name(&self.path, *number).exists());
+        let kept = kept_name(&self.path, free.unwrap_or(MAX_KEPT));
+        let keep = || {
+            match fs::remove_file(&kept) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            // A second name first: at no instant is there no journal.
+            fs::hard_link(&self.path, &kept)
+        };
+        keep().map_err(|error| JournalError::io(&kept, error))?;
+        self.compact(snapshot)?;
+        Ok(kept)
+    }
+
+    /// Appends a record and returns once it is on the disk. When that fails it does not count, and nothing of it stays.
     ///
     /// # Errors
     /// When the record is too large or the file system refuses.
     pub fn append(&mut self, payload: &[u8]) -> Result<(), JournalError> {
-        let bytes = self.frame(payload)?;
-        let written = (|| {
-            self.file.set_len(self.end)?;
-            self.file.seek(SeekFrom::Start(self.end))?;
-            self.file.write_all(&bytes)?;
-            self.file.sync_data()
-        })();
-        written.map_err(|source| JournalError::Io { path: self.path.display().to_string(), source })?;
-        self.end += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.check_size(payload)?;
+        let bytes = record(self.mark, payload);
+        let written = self.make_named().and_then(|()| self.write_record(&bytes));
+        if let Err(error) = written {
+            // Space that half a record takes is space the whole one lacks the next time.
+            let _ = self.cut_tail();
+            return Err(JournalError::io(&self.path, error));
+        }
+        self.mark = self.mark.after(payload);
+        // The record counts without its mark too: the next one's vouches for both.
+        if let Err(error) = step::write_at(&self.file, &self.mark.sector(), mark_offset(self.turn)) {
+            tracing::warn!(path = %self.path.display(), %error, "the journal's mark could not be written");
+        }
+        self.turn = self.turn.wrapping_add(1);
         Ok(())
+    }
+
+    fn write_record(&self, bytes: &[u8]) -> io::Result<()> {
+        // What a failed append left must not stand behind a shorter record.
+        self.cut_tail()?;
+        step::write_at(&self.file, bytes, self.mark.end as u64)?;
+        step::sync(&self.file)
+    }
+
+    fn cut_tail(&self) -> io::Result<()> {
+        step::cut(&self.file, self.mark.end as u64)
     }
 
     /// Replaces all records by one that says the same.
@@ -200,37 +233,65 @@ impl Journal {
     /// # Errors
     /// As [`Self::append`]; the old file then stays.
     pub fn compact(&mut self, snapshot: &[u8]) -> Result<(), JournalError> {
-        let bytes = self.frame(snapshot)?;
-        let fresh = self.path.with_extension("new");
-        let replaced = (|| {
-            let mut file = appendable(&fresh)?;
-            file.set_len(0)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&fresh, &self.path)?;
-            sync_folder(&self.path)?;
+        self.check_size(snapshot)?;
+        let mark = Mark::START.after(snapshot);
+        let bytes = [header(mark), record(Mark::START, snapshot)].concat();
+        let replaced = fresh(&self.path, &bytes).and_then(|file| {
+            step::check()?;
+            fs::rename(fresh_name(&self.path), &self.path)?;
             Ok(file)
-        })();
-        let failed = |source| JournalError::Io { path: self.path.display().to_string(), source };
-        self.file = replaced.map_err(failed)?;
-        self.end = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        });
+        match replaced {
+            Ok(file) => self.file = file,
+            Err(error) => {
+                let _ = step::check().and_then(|()| fs::remove_file(fresh_name(&self.path)));
+                return Err(JournalError::io(&self.path, error));
+            }
+        }
+        // From here on this is the journal, whether or not its name is durable: nothing is appended before it is.
+        (self.mark, self.turn, self.named) = (mark, 0, false);
+        self.make_named().map_err(|error| JournalError::io(&self.path, error))
+    }
+
+    fn make_named(&mut self) -> io::Result<()> {
+        if !self.named {
+            step::check()?;
+            sync_folder(&self.path)?;
+            self.named = true;
+        }
         Ok(())
     }
 
     /// The file's size in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.end
+        self.mark.end as u64
     }
 
-    fn frame(&self, payload: &[u8]) -> Result<Vec<u8>, JournalError> {
-        framed(payload).map_err(|bytes| JournalError::TooLarge {
+    fn check_size(&self, payload: &[u8]) -> Result<(), JournalError> {
+        if payload.len() <= MAX_RECORD_BYTES {
+            return Ok(());
+        }
+        Err(JournalError::TooLarge {
             path: self.path.display().to_string(),
             what: "record",
-            bytes,
+            bytes: payload.len() as u64,
             limit: MAX_RECORD_BYTES as u64,
         })
     }
+}
+
+fn fresh_name(path: &Path) -> PathBuf {
+    path.with_extension("new")
+}
+
+/// A synced file of these bytes beside the journal.
+fn fresh(path: &Path, bytes: &[u8]) -> io::Result<File> {
+    let file = appendable(&fresh_name(path))?;
+    file.set_len(0)?;
+    step::write_at(&file, bytes, 0)?;
+    step::sync(&file)?;
+    Ok(file)
 }
 
 fn appendable(path: &Path) -> io::Result<File> {
@@ -244,102 +305,4 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn payloads(texts: &[&str]) -> Vec<Vec<u8>> {
-        texts.iter().map(|text| format!("{{\"n\":\"{text}\"}}").into_bytes()).collect()
-    }
-
-    fn file_of(payloads: &[Vec<u8>]) -> Vec<u8> {
-        payloads.iter().flat_map(|payload| framed(payload).unwrap()).collect()
-    }
-
-    fn read_payloads(bytes: &[u8]) -> Result<Vec<Vec<u8>>, usize> {
-        Ok(read(bytes)?.records.into_iter().map(|(_, payload)| payload).collect())
-    }
-
-    #[test]
-    fn a_file_cut_at_any_byte_holds_the_records_that_are_whole() {
-        let written = payloads(&["one", "two", "three"]);
-        let bytes = file_of(&written);
-        let ends: Vec<usize> = (1..=3).map(|n| file_of(&written[..n]).len()).collect();
-        for cut in 0..=bytes.len() {
-            let whole = ends.iter().filter(|end| **end <= cut).count();
-            assert_eq!(read_payloads(&bytes[..cut]).unwrap(), written[..whole], "cut at {cut}");
-        }
-    }
-
-    #[test]
-    fn a_flipped_bit_is_damage_before_the_last_record_and_a_torn_tail_in_it() {
-        let written = payloads(&["one", "two", "three"]);
-        let bytes = file_of(&written);
-        let last = file_of(&written[..2]).len();
-        for position in 0..bytes.len() {
-            for bit in 0..8 {
-                let mut flipped = bytes.clone();
-                flipped[position] ^= 1 << bit;
-                match read_payloads(&flipped) {
-                    Ok(records) => {
-                        assert!(position >= last, "a flip at {position} went unseen");
-                        assert_eq!(records, written[..2]);
-                    }
-                    Err(offset) => assert!(position < last && offset <= position, "{position} {offset}"),
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_torn_tail_is_cut_off_and_written_over() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal");
-        let (mut journal, _) = Journal::open(&path).unwrap();
-        journal.append(&payloads(&["one"])[0]).unwrap();
-        let whole = fs::read(&path).unwrap();
-        fs::write(&path, [&whole[..], &[9, 0, 0, 0, 1, 2, 3]].concat()).unwrap();
-        let (mut journal, contents) = Journal::open(&path).unwrap();
-        assert_eq!((contents.records.len(), contents.torn), (1, 7));
-        journal.append(&payloads(&["two"])[0]).unwrap();
-        assert_eq!(read_payloads(&fs::read(&path).unwrap()).unwrap(), payloads(&["one", "two"]));
-    }
-
-    #[test]
-    fn compacting_keeps_one_record_and_appending_goes_on() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal");
-        let (mut journal, _) = Journal::open(&path).unwrap();
-        payloads(&["one", "two"]).iter().for_each(|payload| journal.append(payload).unwrap());
-        journal.compact(&payloads(&["both"])[0]).unwrap();
-        journal.append(&payloads(&["three"])[0]).unwrap();
-        assert_eq!(read_payloads(&fs::read(&path).unwrap()).unwrap(), payloads(&["both", "three"]));
-        assert_eq!(journal.bytes(), fs::metadata(&path).unwrap().len());
-    }
-
-    #[test]
-    fn a_damaged_file_is_refused_with_its_offset_and_the_way_out() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal");
-        let mut bytes = file_of(&payloads(&["one", "two"]));
-        bytes[10] ^= 1;
-        fs::write(&path, bytes).unwrap();
-        let error = Journal::open(&path).unwrap_err().to_string();
-        assert!(error.contains("byte 0") && error.contains("move it away"), "{error}");
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_the_reader_panic_and_what_was_read_is_written_the_same(
-            bytes in proptest::collection::vec(any::<u8>(), 0..400),
-            texts in proptest::collection::vec("[a-z]{0,9}", 0..5),
-        ) {
-            let _ = read(&bytes);
-            let written = payloads(&texts.iter().map(String::as_str).collect::<Vec<_>>());
-            let file = file_of(&written);
-            let contents = read_payloads(&file).unwrap();
-            prop_assert_eq!(file_of(&contents), file);
-            prop_assert_eq!(contents, written);
-        }
-    }
-}
+mod tests;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use wiregrant_core::api::Membership;
 use wiregrant_core::counter::Reading;
@@ -87,7 +86,7 @@ impl Keeper {
         let wanted = dir.read_json("desired.json")?;
         let mut ledger = Ledger::open(&dir.journal())?;
         if ledger.state().boot_id.as_deref() != Some(boot_id) {
-            ledger.commit(vec![Record::Booted { boot_id: boot_id.to_owned() }])?;
+            ledger.count(vec![Record::Booted { boot_id: boot_id.to_owned() }]);
         }
         let mut keeper = Self {
             dir,
@@ -193,13 +192,12 @@ impl Keeper {
     /// were seen.
     ///
     /// # Errors
-    /// When the interface cannot be read or the journal not be written. Nothing is lost then: the counters stand in
-    /// WireGuard and are read again.
+    /// When the interface cannot be read. Nothing is lost then: the counters stand in WireGuard and are read again.
     pub fn sample(&mut self, now: Moment) -> anyhow::Result<Vec<LivePeer>> {
         let live = self.live()?;
         let readings: Vec<_> = live.iter().map(|peer| (peer.public_key, peer.reading)).collect();
         let records = self.counted(&readings, self.trusted(now));
-        self.ledger.commit(records).context("nothing is counted until the journal can be written")?;
+        self.ledger.count(records);
         if let Some(time) = self.trusted(now) {
             self.last_sample = Some(time);
         }
@@ -284,7 +282,7 @@ impl Keeper {
     pub fn cut(&mut self, now: Moment) -> anyhow::Result<()> {
         self.sample(now)?;
         if let Some(end) = self.trusted(now) {
-            self.ledger.commit(vec![Record::Cut { end }])?;
+            self.ledger.count(vec![Record::Cut { end }]);
         }
         Ok(())
     }

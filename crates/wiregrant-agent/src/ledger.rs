@@ -3,6 +3,10 @@
 //! Whatever changes is first appended to the journal and then applied, by the one function that also replays the file. So
 //! a state that was in memory is a state that comes back, and what could not be written did not happen: the counters of
 //! live peers stand in WireGuard and are read again.
+//!
+//! Counting is the exception: while the journal cannot be written, for instance on a full disk, what is counted stands in
+//! memory ahead of the file, and goes into it whole with the first write that succeeds. Nothing that others act upon, no
+//! report, no removal and no new peer, comes before that write.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +18,7 @@ use wiregrant_core::usage_report::UsageTable;
 use wiregrant_core::{Timestamp, WireGuardPublicKey};
 
 use crate::chain::{Acknowledged, Chain, Cut};
-use crate::journal::{self, Contents, Journal, JournalError};
+use crate::journal::{self, Contents, Damage, Journal, JournalError};
 use crate::meter::{Meter, Sample, as_lines};
 
 /// Above this size the journal is replaced by a snapshot.
@@ -143,6 +147,12 @@ struct Commit {
     records: Vec<Record>,
 }
 
+impl Commit {
+    fn snapshot(state: &State) -> Self {
+        Self { records: vec![Record::Snapshot(Box::new(state.clone()))] }
+    }
+}
+
 /// The state with its journal.
 #[derive(Debug)]
 pub struct Ledger {
@@ -150,16 +160,29 @@ pub struct Ledger {
     state: State,
     /// The journal's size after the last compaction.
     compacted_bytes: u64,
+    /// Why the file lacks what was counted since, if it does.
+    behind: Option<String>,
 }
 
 impl Ledger {
-    /// Opens the journal and replays it.
+    /// Opens the journal and replays it. Of a damaged one the records before the damage are taken, in a new file; the old
+    /// one is kept beside it. That state is one the node was in: what it lacks is made up by the live counters, or by the
+    /// control plane's head, which is asked for before anything is signed.
     ///
     /// # Errors
     /// As [`Journal::open`], or a record of another version.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        let (journal, contents) = Journal::open(path)?;
-        Ok(Self { state: replayed(path, &contents)?, journal, compacted_bytes: 0 })
+        let (mut journal, contents) = Journal::open(path)?;
+        let state = replayed(path, &contents)?;
+        if let Some(Damage { offset, lost }) = contents.damage {
+            let kept = journal.replace_damaged(&encoded(&Commit::snapshot(&state)))?;
+            tracing::error!(
+                path = %path.display(), kept = %kept.display(), offset, lost_bytes = lost,
+                "the disk has lost part of the journal: going on from the records before it; bytes that moved meanwhile \
+                 may not count, and none counts twice; look after the disk, then delete the kept file"
+            );
+        }
+        Ok(Self { state, journal, compacted_bytes: 0, behind: None })
     }
 
     /// The state now.
@@ -174,6 +197,12 @@ impl Ledger {
         self.journal.bytes()
     }
 
+    /// Why what is counted stands in memory only, if it does.
+    #[must_use]
+    pub fn behind(&self) -> Option<&str> {
+        self.behind.as_deref()
+    }
+
     /// Makes the changes durable, then makes them. When the first fails none is made.
     ///
     /// # Errors
@@ -182,19 +211,43 @@ impl Ledger {
         if records.is_empty() {
             return Ok(());
         }
-        let commit = Commit { records };
-        self.journal.append(&encoded(&commit))?;
-        commit.records.into_iter().for_each(|record| self.state.apply(record));
-        let bytes = self.journal.bytes();
-        if bytes > COMPACT_ABOVE_BYTES && bytes / 2 > self.compacted_bytes {
-            let snapshot = Commit { records: vec![Record::Snapshot(Box::new(self.state.clone()))] };
-            // The journal still says everything when this fails, for instance on a full disk.
-            match self.journal.compact(&encoded(&snapshot)) {
-                Ok(()) => self.compacted_bytes = self.journal.bytes(),
-                Err(error) => tracing::warn!(%error, "the journal could not be compacted and stays as it is"),
-            }
+        let mut commit = Commit { records };
+        if self.behind.is_some() {
+            commit.records.insert(0, Record::Snapshot(Box::new(self.state.clone())));
         }
+        self.journal.append(&encoded(&commit))?;
+        if self.behind.take().is_some() {
+            tracing::info!("the journal can be written again, and has everything that was counted meanwhile");
+        }
+        commit.records.into_iter().for_each(|record| self.state.apply(record));
+        self.compact();
         Ok(())
+    }
+
+    /// Makes changes that follow from what the interface says, durable if it can be. A journal that cannot be written is told
+    /// in the log and by [`Self::behind`]; the changes are then made in memory.
+    pub fn count(&mut self, records: Vec<Record>) {
+        let Err(error) = self.commit(records.clone()) else { return };
+        if self.behind.is_none() {
+            tracing::error!(
+                "{error}; counting goes on in memory and the tunnel stays up; new peers, removals and reports wait until \
+                 the journal can be written"
+            );
+        }
+        self.behind = Some(error.to_string());
+        records.into_iter().for_each(|record| self.state.apply(record));
+    }
+
+    fn compact(&mut self) {
+        let bytes = self.journal.bytes();
+        if bytes <= COMPACT_ABOVE_BYTES || bytes / 2 <= self.compacted_bytes {
+            return;
+        }
+        // The journal still says everything when this fails, for instance on a full disk.
+        match self.journal.compact(&encoded(&Commit::snapshot(&self.state))) {
+            Ok(()) => self.compacted_bytes = self.journal.bytes(),
+            Err(error) => tracing::warn!(%error, "the journal could not be compacted and stays as it is"),
+        }
     }
 }
 
@@ -204,7 +257,7 @@ impl Ledger {
 /// As [`journal::load`], or a record of another version.
 pub fn load(path: &Path) -> Result<(State, usize), JournalError> {
     let contents = journal::load(path)?;
-    Ok((replayed(path, &contents)?, contents.end))
+    Ok((replayed(path, &contents)?, contents.mark.end))
 }
 
 fn encoded(commit: &Commit) -> Vec<u8> {
