@@ -19,13 +19,21 @@ pub struct Health {
     pub frozen: bool,
     /// When the control plane last answered.
     pub last_contact: Option<Timestamp>,
+    /// Why the journal cannot be written, if it cannot: what is counted then stands in memory.
+    #[serde(default)]
+    pub journal_error: Option<String>,
 }
 
 impl Health {
     /// The keeper's health.
     #[must_use]
     pub fn of(keeper: &Keeper, now: Moment) -> Self {
-        Self { clock: keeper.clock.judge(now), frozen: keeper.frozen, last_contact: keeper.last_contact }
+        Self {
+            clock: keeper.clock.judge(now),
+            frozen: keeper.frozen,
+            last_contact: keeper.last_contact,
+            journal_error: keeper.ledger.behind().map(str::to_owned),
+        }
     }
 
     /// How the node stands, in one line for a service manager.
@@ -53,14 +61,15 @@ impl Health {
         dir.read_json(FILE)
     }
 
-    /// Writes it, if it differs from what is there.
-    ///
-    /// # Errors
-    /// When the file system refuses.
-    pub fn write(&self, dir: &StateDir) -> anyhow::Result<()> {
+    /// Writes it, if it differs from what is there. A disk without room for a second file may still take it in the place of
+    /// the first; where it does not, the node works on, and `status` shows what was so before.
+    pub fn write(&self, dir: &StateDir) {
         if Self::read(dir).ok().flatten().as_ref() == Some(self) {
-            return Ok(());
+            return;
         }
-        dir.write_json(FILE, self)
+        let Err(error) = dir.write_json(FILE, self) else { return };
+        if dir.overwrite_json(FILE, self).is_err() {
+            tracing::debug!("the health file stays as it was: {error:#}");
+        }
     }
 }

@@ -189,7 +189,7 @@ fn turn(agent: &Agent, now: Moment, report_is_due: bool) -> anyhow::Result<Strin
     let mut keeper = kept(&agent.keeper);
     let result = if report_is_due { keeper.cut(now) } else { Ok(()) }.and_then(|()| keeper.converge(now));
     let health = Health::of(&keeper, now);
-    health.write(&keeper.dir)?;
+    health.write(&keeper.dir);
     result.map(|()| health.line(keeper.wanted_peers(now.wall)))
 }
 

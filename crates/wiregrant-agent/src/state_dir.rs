@@ -193,6 +193,19 @@ impl StateDir {
         self.write(name, &serde_json::to_vec_pretty(value)?)
     }
 
+    /// Writes a JSON file over the one that is there, which needs no room of its own and leaves a broken file where it is
+    /// interrupted: for what is of use only while it is fresh.
+    ///
+    /// # Errors
+    /// When there is none, or the file system refuses.
+    pub fn overwrite_json<T: Serialize>(&self, name: &str, value: &T) -> anyhow::Result<()> {
+        let bytes = serde_json::to_vec_pretty(value)?;
+        let mut file = OpenOptions::new().write(true).open(self.file(name))?;
+        file.write_all(&bytes)?;
+        file.set_len(bytes.len() as u64)?;
+        Ok(())
+    }
+
     fn read(&self, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
         let path = self.file(name);
         match fs::metadata(&path) {
@@ -221,6 +234,10 @@ impl StateDir {
             fs::rename(&fresh, &path)?;
             sync_folder(&path)
         })();
+        if written.is_err() {
+            // On a full disk, half a file takes the room that the journal waits for.
+            let _ = fs::remove_file(&fresh);
+        }
         written.with_context(|| format!("{}: cannot be written", path.display()))
     }
 }

@@ -1,6 +1,7 @@
 //! `wiregrant-agent status`: the node as its own files and its interface tell it, whether or not the agent runs.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use serde::Serialize;
 use wiregrant_core::api::{UsageLine, usage_lines};
@@ -10,8 +11,10 @@ use wiregrant_core::{NodeId, OperatorId, Timestamp};
 use crate::chain::Acknowledged;
 use crate::clock::{self, ClockState};
 use crate::health::Health;
+use crate::journal;
 use crate::keeper::Wanted;
 use crate::ledger;
+
 use crate::state_dir::StateDir;
 use crate::wireguard::{self, Choice};
 
@@ -42,6 +45,10 @@ pub struct Status {
     pub usage: Vec<UsageLine>,
     /// The journal's size in bytes.
     pub journal_bytes: usize,
+    /// Why the running agent cannot write the journal, if it cannot: what it counts then stands in its memory.
+    pub journal_error: Option<String>,
+    /// Journals of which the disk had lost a part, kept until somebody has looked at them.
+    pub damaged_journals: Vec<PathBuf>,
     /// The last report that the control plane acknowledged.
     pub last_acknowledged: Option<Acknowledged>,
     /// Reports that it has not: cut, or signed and under way.
@@ -62,7 +69,8 @@ pub fn status(dir: &StateDir) -> anyhow::Result<Status> {
     let enrolment = dir.joined()?;
     let running = dir.is_locked()?;
     let (state, journal_bytes) = ledger::load(&dir.journal())?;
-    let health = Health::read(dir)?.unwrap_or_default();
+    // It may be caught half written, on a full disk.
+    let health = Health::read(dir).ok().flatten().unwrap_or_default();
     let wanted: Option<Wanted> = dir.read_json("desired.json")?;
     let now = clock::now().wall;
     let live = live(&enrolment.backend, &enrolment.interface);
@@ -83,6 +91,8 @@ pub fn status(dir: &StateDir) -> anyhow::Result<Status> {
         epoch: state.meter.epoch().cloned(),
         usage: usage_lines(state.meter.totals()),
         journal_bytes,
+        journal_error: health.journal_error.filter(|_| running),
+        damaged_journals: journal::kept(&dir.journal())?,
         last_acknowledged: state.chain.last_acknowledged().cloned(),
         unacknowledged_reports: state.chain.unacknowledged()?,
         clock: if running { health.clock } else { ClockState::Unknown },
@@ -132,6 +142,24 @@ impl Status {
         });
         line("reports", format!("{last}, {} waiting", self.unacknowledged_reports));
         line("journal", format!("{} bytes", self.journal_bytes));
+        if let Some(error) = &self.journal_error {
+            line(
+                "",
+                format!(
+                    "cannot be written ({error}): make room; until then counting goes on in memory, and new"
+                ),
+            );
+            line("", "peers, removals and reports wait".into());
+        }
+        for file in &self.damaged_journals {
+            line(
+                "",
+                format!(
+                    "the disk had lost part of it: bytes may be missing, none counts twice; {} is kept",
+                    file.display()
+                ),
+            );
+        }
         let clock = match self.clock {
             ClockState::Good => "agrees with the control plane's",
             ClockState::Off => "does not agree with the control plane's; reports wait until it does",

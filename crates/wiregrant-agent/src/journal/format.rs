@@ -115,7 +115,14 @@ pub struct Contents {
 
 impl Default for Contents {
     fn default() -> Self {
-        Self { records: Vec::new(), mark: Mark::START, torn: 0, damage: None, header_whole: true, good_mark: 0 }
+        Self {
+            records: Vec::new(),
+            mark: Mark::START,
+            torn: 0,
+            damage: None,
+            header_whole: true,
+            good_mark: 0,
+        }
     }
 }
 

@@ -48,16 +48,6 @@ pub mod fault {
         AHEAD.set(Some((steps, usize::from(part))));
     }
 
-    /// The agent has ended, wherever: not a step more.
-    pub fn end() {
-        OVER.set(true);
-    }
-
-    /// Whether the agent has ended.
-    pub fn is_over() -> bool {
-        OVER.get()
-    }
-
     /// A new agent begins.
     pub fn clear() {
         AHEAD.set(None);
