@@ -1,10 +1,8 @@
 //! Brings the interface's peers to what the control plane wants, removals first, and loses no byte of who is removed.
 
-use std::collections::BTreeMap;
-
 use ipnet::IpNet;
 use wiregrant_core::api::Desired;
-use wiregrant_core::peer::{DesiredPeer, Difference, MAX_PEERS};
+use wiregrant_core::peer::{DesiredPeer, DesiredPeers, Difference, MAX_PEERS};
 use wiregrant_core::{Timestamp, WireGuardPublicKey};
 
 use crate::clock::Moment;
@@ -26,8 +24,10 @@ impl Keeper {
             );
             self.frozen = desired.frozen;
         }
-        let before = self.wanted.clone().unwrap_or_default();
-        let peers = desired.peers.map_or(before.peers, |peers| self.acceptable(peers));
+        let peers = match desired.peers {
+            Some(peers) => self.acceptable(peers),
+            None => self.wanted.as_ref().map(|wanted| wanted.peers.clone()).unwrap_or_default(),
+        };
         let wanted = Wanted { revision: desired.revision, peers, membership: desired.membership };
         if self.wanted.as_ref() != Some(&wanted) {
             // Counted first: what moved until now moved under what was wanted until now.
@@ -45,7 +45,7 @@ impl Keeper {
 
     /// The peers that this node may serve: at most [`MAX_PEERS`], with addresses of the node's own pools. Another address
     /// would take traffic that is not the peer's.
-    fn acceptable(&self, mut peers: Vec<DesiredPeer>) -> Vec<DesiredPeer> {
+    fn acceptable(&self, mut peers: Vec<DesiredPeer>) -> DesiredPeers {
         let asked = peers.len();
         peers.truncate(MAX_PEERS);
         peers.retain(|peer| peer.allowed_ips.iter().all(|ip| self.enrolment.may_hand_out(ip)));
@@ -55,7 +55,7 @@ impl Keeper {
                 "the control plane asks for peers with addresses outside this node's pools, or for too many"
             );
         }
-        peers
+        peers.into()
     }
 
     /// Samples, and makes the interface's peers the wanted ones. Before the control plane was ever heard, nothing changes.
@@ -70,26 +70,30 @@ impl Keeper {
             self.live()?;
             self.remove(&unconfirmed, now)?;
         }
-        let live: BTreeMap<_, _> =
-            self.sample(now)?.into_iter().map(|peer| (peer.public_key, peer.allowed_ips)).collect();
+        let live = self.sample(now)?;
         let Some(wanted) = &self.wanted else { return Ok(()) };
         // By a clock that is wrong nobody expires.
         let time = self.trusted(now).unwrap_or(self.enrolment.joined_at);
-        let difference = Difference::between(&live, &wanted.peers, time);
-        if !difference.remove.is_empty() {
-            self.remove(&difference.remove, now)?;
+        let live = live.iter().map(|peer| (&peer.public_key, peer.allowed_ips.as_slice()));
+        let difference = Difference::between(live, &wanted.peers, |peer| peer.expires > time);
+        if difference.is_empty() {
+            return Ok(());
         }
-        let (changed, new): (Vec<_>, Vec<_>) =
-            difference.set.iter().cloned().partition(|(peer, _)| live.contains_key(peer));
-        if !changed.is_empty() {
+        let Difference { add, change, remove } = difference;
+        if !remove.is_empty() {
+            self.remove(&remove, now)?;
+        }
+        if !change.is_empty() {
             // Who was removed by hand since the reading does not come back here, but as a new peer the next time.
-            self.interface.update_peers(&changed)?;
+            self.interface.update_peers(&change)?;
         }
-        self.add(&new)?;
-        if !difference.is_empty() {
-            let (set, removed) = (difference.set.len(), difference.remove.len());
-            tracing::info!(set_peers = set, removed_peers = removed, "the interface has the wanted peers");
-        }
+        self.add(&add)?;
+        tracing::info!(
+            added_peers = add.len(),
+            changed_peers = change.len(),
+            removed_peers = remove.len(),
+            "the interface has the wanted peers"
+        );
         Ok(())
     }
 

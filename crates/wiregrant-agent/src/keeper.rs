@@ -1,13 +1,11 @@
 //! The keeper: the one owner of interface, counters and ledger. Whoever reads, adds, removes or signs does it through it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use wiregrant_core::api::Membership;
-use wiregrant_core::counter::Reading;
 use wiregrant_core::epoch::EpochLabel;
-use wiregrant_core::peer::DesiredPeer;
+use wiregrant_core::peer::DesiredPeers;
 use wiregrant_core::usage_report::{Backend, Class};
 use wiregrant_core::{Timestamp, WireGuardPublicKey};
 
@@ -34,7 +32,7 @@ pub struct Wanted {
     /// Rises with each change.
     pub revision: u64,
     /// All peers.
-    pub peers: Vec<DesiredPeer>,
+    pub peers: DesiredPeers,
     /// The grant the node is in.
     pub membership: Option<Membership>,
 }
@@ -195,8 +193,7 @@ impl Keeper {
     /// When the interface cannot be read. Nothing is lost then: the counters stand in WireGuard and are read again.
     pub fn sample(&mut self, now: Moment) -> anyhow::Result<Vec<LivePeer>> {
         let live = self.live()?;
-        let readings: Vec<_> = live.iter().map(|peer| (peer.public_key, peer.reading)).collect();
-        let records = self.counted(&readings, self.trusted(now));
+        let records = self.counted(&live, self.trusted(now));
         self.ledger.count(records);
         if let Some(time) = self.trusted(now) {
             self.last_sample = Some(time);
@@ -205,11 +202,10 @@ impl Keeper {
     }
 
     /// The records that a reading at `time` makes.
-    fn counted(&self, readings: &[(WireGuardPublicKey, Reading)], time: Option<Timestamp>) -> Vec<Record> {
+    fn counted(&self, live: &[LivePeer], time: Option<Timestamp>) -> Vec<Record> {
         let meter = &self.ledger.state().meter;
-        let classes = self.classes();
-        let peers = meter
-            .changed(readings.iter().copied(), |peer| classes.get(peer).copied().unwrap_or(Class::Invited));
+        let readings = live.iter().map(|peer| (peer.public_key, peer.reading));
+        let peers = meter.changed(readings, |peer| self.class_of(peer));
         let known_until = self.last_sample.max(meter.sampled_until());
         let mut records = Vec::new();
         let Some(time) = time else {
@@ -301,9 +297,10 @@ impl Keeper {
         self.wanted.as_ref()?.membership.as_ref()
     }
 
-    fn classes(&self) -> BTreeMap<WireGuardPublicKey, Class> {
-        let peers = self.wanted.iter().flat_map(|wanted| &wanted.peers);
-        peers.map(|peer| (peer.public_key, peer.class)).collect()
+    /// A peer that nobody wants is somebody's whom the operator let in.
+    fn class_of(&self, peer: &WireGuardPublicKey) -> Class {
+        let wanted = self.wanted.as_ref().and_then(|wanted| wanted.peers.get(peer));
+        wanted.map_or(Class::Invited, |wanted| wanted.class)
     }
 }
 

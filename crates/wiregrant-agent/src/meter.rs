@@ -54,15 +54,20 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// The peers among `live` whose counters differ from the last ones, with their class.
+    /// The peers among `live`, ascending by key, whose counters differ from the last ones, with their class.
     #[must_use]
     pub fn changed(
         &self,
         live: impl IntoIterator<Item = (WireGuardPublicKey, Reading)>,
         class_of: impl Fn(&WireGuardPublicKey) -> Class,
     ) -> Vec<SampledPeer> {
+        // Both ways in step: looking up ten thousand peers one by one takes as long as reading them.
+        let mut last = self.last.iter().peekable();
         live.into_iter()
-            .filter(|(peer, reading)| self.last.get(peer) != Some(reading))
+            .filter(|(peer, reading)| {
+                while last.next_if(|(known, _)| *known < peer).is_some() {}
+                last.next_if(|(known, _)| *known == peer).is_none_or(|(_, last)| last != reading)
+            })
             .map(|(peer, reading)| SampledPeer { peer, class: class_of(&peer), reading })
             .collect()
     }

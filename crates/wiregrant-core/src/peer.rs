@@ -1,9 +1,10 @@
 //! The peers a node should have.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::ops::Deref;
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::allotment::Period;
 use crate::socks5::Socks5Login;
@@ -34,63 +35,158 @@ pub struct DesiredPeer {
     pub socks5: Option<Socks5Login>,
 }
 
-/// All peers of a node at one revision.
+/// The peers of a node: ascending by key, each once, with their allowed IPs ascending and without host bits.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DesiredPeers {
-    /// Rises with each change.
-    pub revision: u64,
-    /// The peers, at most [`MAX_PEERS`].
-    pub peers: Vec<DesiredPeer>,
-}
+#[serde(transparent)]
+pub struct DesiredPeers(#[serde(deserialize_with = "in_order")] Vec<DesiredPeer>);
 
-/// What has to be done to an interface so that it has the desired peers, and nothing that disturbs a peer already right.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Difference {
-    /// Peers to add, or whose allowed IPs differ.
-    pub set: Vec<(WireGuardPublicKey, Vec<IpNet>)>,
-    /// Peers to remove.
+/// The way from some desired peers to others.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerChanges {
+    /// Peers that are new, or about which something is other than before.
+    pub set: DesiredPeers,
+    /// Peers that are desired no more.
     pub remove: Vec<WireGuardPublicKey>,
 }
 
-impl Difference {
-    /// The way from the `live` peers (key to allowed IPs) to the `desired` ones at `now`; expired ones are not desired.
-    /// Removals come before additions in use, because allowed IPs may move from one peer to another.
-    #[must_use]
-    pub fn between(
-        live: &BTreeMap<WireGuardPublicKey, Vec<IpNet>>,
-        desired: &[DesiredPeer],
-        now: Timestamp,
-    ) -> Self {
-        let wanted: BTreeMap<_, _> = desired
-            .iter()
-            .filter(|peer| peer.expires > now)
-            .map(|peer| (peer.public_key, sorted(&peer.allowed_ips)))
-            .collect();
-        let set = wanted
-            .iter()
-            .filter(|(key, ips)| live.get(*key).is_none_or(|have| sorted(have) != **ips))
-            .map(|(key, ips)| (*key, ips.clone()))
-            .collect();
-        let remove = live.keys().filter(|key| !wanted.contains_key(*key)).copied().collect();
-        Self { set, remove }
-    }
-
-    /// Whether there is nothing to do.
+impl PeerChanges {
+    /// Whether there is nothing to change.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.set.is_empty() && self.remove.is_empty()
     }
 }
 
-fn sorted(ips: &[IpNet]) -> Vec<IpNet> {
-    let mut ips: Vec<_> = ips.iter().map(IpNet::trunc).collect();
-    ips.sort_unstable();
-    ips.dedup();
-    ips
+impl DesiredPeers {
+    /// The peer with this key.
+    #[must_use]
+    pub fn get(&self, key: &WireGuardPublicKey) -> Option<&DesiredPeer> {
+        let at = self.0.binary_search_by(|peer| peer.public_key.cmp(key)).ok()?;
+        self.0.get(at)
+    }
+
+    /// What makes `later` of these.
+    #[must_use]
+    pub fn changes_to(&self, later: &Self) -> PeerChanges {
+        let mut before = self.0.iter().peekable();
+        let mut changes = PeerChanges::default();
+        for peer in &later.0 {
+            while let Some(gone) = before.next_if(|before| before.public_key < peer.public_key) {
+                changes.remove.push(gone.public_key);
+            }
+            if before.next_if(|before| before.public_key == peer.public_key) != Some(peer) {
+                changes.set.0.push(peer.clone());
+            }
+        }
+        changes.remove.extend(before.map(|gone| gone.public_key));
+        changes
+    }
+
+    /// Makes the changes.
+    pub fn change(&mut self, changes: PeerChanges) {
+        if !changes.remove.is_empty() {
+            let gone: BTreeSet<_> = changes.remove.into_iter().collect();
+            self.0.retain(|peer| !gone.contains(&peer.public_key));
+        }
+        self.0.extend(changes.set.0);
+        // Nearly in order as it is, which this sort takes little time for.
+        *self = std::mem::take(&mut self.0).into();
+    }
+}
+
+impl From<Vec<DesiredPeer>> for DesiredPeers {
+    /// Of two with one key the later stays.
+    fn from(mut peers: Vec<DesiredPeer>) -> Self {
+        for peer in &mut peers {
+            let ips = &mut peer.allowed_ips;
+            ips.iter_mut().for_each(|ip| *ip = ip.trunc());
+            ips.sort_unstable();
+            ips.dedup();
+        }
+        peers.sort_by_key(|peer| peer.public_key);
+        peers.dedup_by(|later, earlier| {
+            let same = later.public_key == earlier.public_key;
+            if same {
+                std::mem::swap(later, earlier);
+            }
+            same
+        });
+        Self(peers)
+    }
+}
+
+impl Deref for DesiredPeers {
+    type Target = [DesiredPeer];
+
+    fn deref(&self) -> &[DesiredPeer] {
+        &self.0
+    }
+}
+
+impl IntoIterator for DesiredPeers {
+    type Item = DesiredPeer;
+    type IntoIter = std::vec::IntoIter<DesiredPeer>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+fn in_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<DesiredPeer>, D::Error> {
+    Ok(DesiredPeers::from(Vec::deserialize(deserializer)?).0)
+}
+
+/// What has to be done to an interface so that it has the desired peers, and nothing that disturbs a peer already right.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// Peers that are not there.
+    pub add: Vec<(WireGuardPublicKey, Vec<IpNet>)>,
+    /// Live peers with other allowed IPs.
+    pub change: Vec<(WireGuardPublicKey, Vec<IpNet>)>,
+    /// Live peers to remove.
+    pub remove: Vec<WireGuardPublicKey>,
+}
+
+impl Difference {
+    /// The way from the `live` peers, ascending by key and each with its allowed IPs ascending, to the desired ones that the
+    /// node `serves` now. Removals come before additions in use, because allowed IPs may move from one peer to another.
+    #[must_use]
+    pub fn between<'a>(
+        live: impl IntoIterator<Item = (&'a WireGuardPublicKey, &'a [IpNet])>,
+        desired: &DesiredPeers,
+        serves: impl Fn(&DesiredPeer) -> bool,
+    ) -> Self {
+        let mut live = live.into_iter().peekable();
+        let mut difference = Self::default();
+        for peer in desired.iter().filter(|peer| serves(peer)) {
+            let key = &peer.public_key;
+            while let Some((gone, _)) = live.next_if(|(live, _)| *live < key) {
+                difference.remove.push(*gone);
+            }
+            match live.next_if(|(live, _)| *live == key) {
+                None => difference.add.push((*key, peer.allowed_ips.clone())),
+                Some((_, ips)) if ips != peer.allowed_ips => {
+                    difference.change.push((*key, peer.allowed_ips.clone()));
+                }
+                Some(_) => {}
+            }
+        }
+        difference.remove.extend(live.map(|(gone, _)| *gone));
+        difference
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.add.is_empty() && self.change.is_empty() && self.remove.is_empty()
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn key(n: u8) -> WireGuardPublicKey {
@@ -112,25 +208,58 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_peer_that_is_right_is_left_alone_whatever_the_order_of_its_addresses() {
-        let now = Timestamp::from_unix_seconds(50).unwrap();
-        let mut ips = peer(1, 100).allowed_ips;
-        ips.reverse();
-        let live = BTreeMap::from([(key(1), ips)]);
-        assert!(Difference::between(&live, &[peer(1, 100)], now).is_empty());
+    fn desired(peers: impl IntoIterator<Item = DesiredPeer>) -> DesiredPeers {
+        peers.into_iter().collect::<Vec<_>>().into()
+    }
+
+    /// A live interface that has exactly these.
+    fn live(peers: &DesiredPeers) -> impl Iterator<Item = (&WireGuardPublicKey, &[IpNet])> {
+        peers.iter().map(|peer| (&peer.public_key, peer.allowed_ips.as_slice()))
     }
 
     #[test]
-    fn new_moved_expired_and_unknown_peers_are_told_apart() {
-        let now = Timestamp::from_unix_seconds(50).unwrap();
-        let live = BTreeMap::from([
-            (key(1), vec!["10.0.0.99/32".parse().unwrap()]),
-            (key(2), peer(2, 0).allowed_ips),
-            (key(9), vec![]),
-        ]);
-        let difference = Difference::between(&live, &[peer(1, 100), peer(2, 50), peer(3, 100)], now);
-        assert_eq!(difference.set.iter().map(|(key, _)| *key).collect::<Vec<_>>(), [key(1), key(3)]);
+    fn a_peer_that_is_right_is_left_alone_whatever_the_order_of_its_addresses() {
+        let mut shuffled = vec![peer(2, 100), peer(1, 100), peer(1, 100)];
+        shuffled.iter_mut().for_each(|peer| peer.allowed_ips.reverse());
+        let shuffled = desired(shuffled);
+        assert_eq!(shuffled.len(), 2);
+        assert!(
+            Difference::between(live(&desired([peer(1, 7), peer(2, 9)])), &shuffled, |_| true).is_empty()
+        );
+    }
+
+    #[test]
+    fn new_moved_unserved_and_unknown_peers_are_told_apart() {
+        let mut moved = peer(1, 100);
+        moved.allowed_ips = vec!["10.0.0.99/32".parse().unwrap()];
+        let now = desired([moved, peer(2, 0), peer(9, 0)]);
+        let wanted = desired([peer(1, 100), peer(2, 50), peer(3, 100)]);
+        let difference = Difference::between(live(&now), &wanted, |peer| peer.public_key != key(2));
+        let keys = |peers: &[(WireGuardPublicKey, Vec<IpNet>)]| peers.iter().map(|p| p.0).collect::<Vec<_>>();
+        assert_eq!(keys(&difference.add), [key(3)]);
+        assert_eq!(keys(&difference.change), [key(1)]);
         assert_eq!(difference.remove, [key(2), key(9)]);
+    }
+
+    #[test]
+    fn of_two_with_one_key_the_later_is_meant() {
+        let twice = desired([peer(1, 100), peer(1, 200)]);
+        assert_eq!(twice.to_vec(), desired([peer(1, 200)]).to_vec());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_what_is_read_and_the_changes_lead_from_one_to_the_other(
+            before in proptest::collection::vec((any::<u8>(), 0..3_i64), 0..20),
+            later in proptest::collection::vec((any::<u8>(), 0..3_i64), 0..20),
+        ) {
+            let [mut before, later] = [before, later].map(|peers| desired(peers.into_iter().map(|(n, e)| peer(n, e))));
+            let json = serde_json::to_string(&before).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<DesiredPeers>(&json).unwrap(), &before);
+            let changes = before.changes_to(&later);
+            prop_assert_eq!(changes.is_empty(), before == later);
+            before.change(changes);
+            prop_assert_eq!(before, later);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The keeper on an interface of the tests' own, which knows every byte that ever moved.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -7,7 +8,9 @@ use ipnet::IpNet;
 use proptest::prelude::*;
 use wiregrant_core::Bytes;
 use wiregrant_core::api::Desired;
+use wiregrant_core::counter::Reading;
 use wiregrant_core::epoch::Schedule;
+use wiregrant_core::peer::DesiredPeer;
 use wiregrant_core::usage_report::UsageReport;
 
 use super::*;
