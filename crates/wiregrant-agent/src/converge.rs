@@ -1,9 +1,9 @@
 //! Brings the interface's peers to what the control plane wants, removals first, and loses no byte of who is removed.
 
 use ipnet::IpNet;
+use wiregrant_core::WireGuardPublicKey;
 use wiregrant_core::api::Desired;
 use wiregrant_core::peer::{DesiredPeer, DesiredPeers, Difference, MAX_PEERS};
-use wiregrant_core::{Timestamp, WireGuardPublicKey};
 
 use crate::clock::Moment;
 use crate::keeper::{Keeper, Wanted};
@@ -40,7 +40,8 @@ impl Keeper {
             );
             self.wanted = Some(wanted);
         }
-        self.converge(now)
+        self.converge(now)?;
+        self.forget_unwanted()
     }
 
     /// The peers that this node may serve: at most [`MAX_PEERS`], with addresses of the node's own pools. Another address
@@ -72,10 +73,8 @@ impl Keeper {
         }
         let live = self.sample(now)?;
         let Some(wanted) = &self.wanted else { return Ok(()) };
-        // By a clock that is wrong nobody expires.
-        let time = self.trusted(now).unwrap_or(self.enrolment.joined_at);
         let live = live.iter().map(|peer| (&peer.public_key, peer.allowed_ips.as_slice()));
-        let difference = Difference::between(live, &wanted.peers, |peer| peer.expires > time);
+        let difference = Difference::between(live, &wanted.peers, self.serves(now));
         if difference.is_empty() {
             return Ok(());
         }
@@ -120,12 +119,5 @@ impl Keeper {
         self.interface.remove_peers(peers)?;
         self.ledger.commit(vec![Record::Removed { peers: peers.to_vec() }])?;
         Ok(())
-    }
-
-    /// How many peers the control plane wants at `now`; `None` before it was heard.
-    #[must_use]
-    pub fn wanted_peers(&self, now: Timestamp) -> Option<usize> {
-        let wanted = self.wanted.as_ref()?;
-        Some(wanted.peers.iter().filter(|peer| peer.expires > now).count())
     }
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use wiregrant_core::api::Membership;
 use wiregrant_core::epoch::EpochLabel;
 use wiregrant_core::peer::DesiredPeers;
-use wiregrant_core::usage_report::{Backend, Class};
-use wiregrant_core::{Timestamp, WireGuardPublicKey};
+use wiregrant_core::usage_report::{Backend, Class, Service};
+use wiregrant_core::{Month, Timestamp, WireGuardPublicKey};
 
 use crate::clock::{Agreement, ClockState, Moment};
 use crate::config::Config;
@@ -205,7 +205,7 @@ impl Keeper {
     fn counted(&self, live: &[LivePeer], time: Option<Timestamp>) -> Vec<Record> {
         let meter = &self.ledger.state().meter;
         let readings = live.iter().map(|peer| (peer.public_key, peer.reading));
-        let peers = meter.changed(readings, |peer| self.class_of(peer));
+        let peers = meter.changed(Service::WireGuard, readings, |peer| self.class_of(peer));
         let known_until = self.last_sample.max(meter.sampled_until());
         let mut records = Vec::new();
         let Some(time) = time else {
@@ -220,7 +220,9 @@ impl Keeper {
         };
         let epoch = self.epoch_at(time);
         if epoch.as_ref() == meter.epoch() {
-            if !peers.is_empty() || meter.sampled_until().is_none() {
+            // A month that turns lifts allotments and budget, also when nothing moves.
+            let first = meter.used().month() != Some(Month::of(time)) || meter.sampled_until().is_none();
+            if !peers.is_empty() || first {
                 records.push(Record::Sample(Sample { time: Some(time), epoch, peers }));
             }
             return records;

@@ -66,6 +66,11 @@ pub enum Record {
         /// Who.
         peers: Vec<WireGuardPublicKey>,
     },
+    /// The control plane wants these devices here no more, and they are gone: what they used of their allotments is forgotten.
+    Forgotten {
+        /// Who.
+        devices: Vec<WireGuardPublicKey>,
+    },
     /// A report is due.
     Cut {
         /// When its stretch ends.
@@ -117,6 +122,7 @@ impl State {
                     self.removing.remove(peer);
                 });
             }
+            Record::Forgotten { devices } => self.meter.forget(&devices),
             Record::Cut { end } => {
                 self.chain.push(Cut {
                     epoch: self.meter.epoch().cloned(),

@@ -6,6 +6,7 @@
 //! The way of a byte: [`wireguard`] reads it, [`meter`] counts it, [`journal`] and [`ledger`] keep it, [`chain`] signs it,
 //! [`sender`] delivers it. [`keeper`] is the one owner of all that; [`run`] turns the wheels.
 
+pub mod allotment;
 pub mod backoff;
 pub mod chain;
 pub mod clock;
@@ -26,4 +27,5 @@ pub mod sender;
 pub mod service_manager;
 pub mod state_dir;
 pub mod status;
+pub mod used;
 pub mod wireguard;

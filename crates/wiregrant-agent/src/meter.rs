@@ -10,13 +10,18 @@ use wiregrant_core::api::{UsageLine, usage_lines};
 use wiregrant_core::counter::Reading;
 use wiregrant_core::epoch::EpochLabel;
 use wiregrant_core::usage_report::{Class, PeersBucket, Service, Usage, UsageTable};
-use wiregrant_core::{Bytes, Timestamp, WireGuardPublicKey};
+use wiregrant_core::{Month, Timestamp, WireGuardPublicKey};
 
-/// One peer's counters at the instant of a sample.
+use crate::used::{Used, raised};
+
+/// One device's counters at one service at the instant of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SampledPeer {
-    /// The peer.
+    /// The device: its WireGuard key, whatever the service.
     pub peer: WireGuardPublicKey,
+    /// Where it was counted.
+    #[serde(default = "wireguard", skip_serializing_if = "is_wireguard")]
+    pub service: Service,
     /// Who chose this node for it, as far as the node knows.
     pub class: Class,
     /// Its raw counters.
@@ -38,8 +43,11 @@ pub struct Sample {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Meter {
-    /// The last raw counters of each known peer.
+    /// The last raw counters of each known WireGuard peer.
     last: BTreeMap<WireGuardPublicKey, Reading>,
+    /// The last raw counters of each device known to the SOCKS5 service.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    last_socks5: BTreeMap<WireGuardPublicKey, Reading>,
     /// Since enrolment.
     #[serde(with = "as_lines")]
     totals: UsageTable,
@@ -47,6 +55,9 @@ pub struct Meter {
     epoch: Option<EpochLabel>,
     /// What each assigned peer moved in that epoch, in bytes, removed peers included. Forgotten with the epoch.
     moved_in_epoch: BTreeMap<WireGuardPublicKey, u64>,
+    /// What each device used of its allotment.
+    #[serde(default)]
+    used: Used,
     /// The last sample that had a time.
     sampled_until: Option<Timestamp>,
     /// Whether a sample with a time was taken since the last cut.
@@ -54,21 +65,22 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// The peers among `live`, ascending by key, whose counters differ from the last ones, with their class.
+    /// The devices among `live`, ascending by key, whose counters at a service differ from the last ones, with their class.
     #[must_use]
     pub fn changed(
         &self,
+        service: Service,
         live: impl IntoIterator<Item = (WireGuardPublicKey, Reading)>,
         class_of: impl Fn(&WireGuardPublicKey) -> Class,
     ) -> Vec<SampledPeer> {
         // Both ways in step: looking up ten thousand peers one by one takes as long as reading them.
-        let mut last = self.last.iter().peekable();
+        let mut last = self.marks(service).iter().peekable();
         live.into_iter()
             .filter(|(peer, reading)| {
                 while last.next_if(|(known, _)| *known < peer).is_some() {}
                 last.next_if(|(known, _)| *known == peer).is_none_or(|(_, last)| last != reading)
             })
-            .map(|(peer, reading)| SampledPeer { peer, class: class_of(&peer), reading })
+            .map(|(peer, reading)| SampledPeer { peer, service, class: class_of(&peer), reading })
             .collect()
     }
 
@@ -81,25 +93,49 @@ impl Meter {
             }
             self.sampled_until = self.sampled_until.max(Some(time));
             self.labelled = true;
+            self.used.enter(Month::of(time));
         }
-        for SampledPeer { peer, class, reading } in &sample.peers {
+        for SampledPeer { peer, service, class, reading } in &sample.peers {
             // A peer this agent did not add may have been counted before, by a state that was lost since.
-            if let Some(last) = self.last.insert(*peer, *reading) {
-                self.count(*peer, *class, reading.moved_since(last));
+            if let Some(last) = self.marks_mut(*service).insert(*peer, *reading) {
+                self.count(*peer, (*service, *class), reading.moved_since(last));
             }
         }
     }
 
-    fn count(&mut self, peer: WireGuardPublicKey, class: Class, moved: Reading) {
-        let usage = self.totals.entry((Service::WireGuard, class)).or_default();
+    fn count(&mut self, peer: WireGuardPublicKey, column: (Service, Class), moved: Reading) {
+        if moved == Reading::default() {
+            return;
+        }
+        self.used.count(peer, moved);
+        let usage = self.totals.entry(column).or_default();
         usage.received = raised(usage.received, moved.received);
         usage.sent = raised(usage.sent, moved.sent);
         // Equal without a cap per peer, which no term sets today.
         usage.creditable = raised(usage.received, usage.sent.get());
-        if class == Class::Assigned {
+        if column.1 == Class::Assigned {
             let bytes = self.moved_in_epoch.entry(peer).or_default();
             *bytes = bytes.saturating_add(moved.received).saturating_add(moved.sent);
         }
+    }
+
+    fn marks(&self, service: Service) -> &BTreeMap<WireGuardPublicKey, Reading> {
+        match service {
+            Service::WireGuard => &self.last,
+            Service::Socks5 => &self.last_socks5,
+        }
+    }
+
+    fn marks_mut(&mut self, service: Service) -> &mut BTreeMap<WireGuardPublicKey, Reading> {
+        match service {
+            Service::WireGuard => &mut self.last,
+            Service::Socks5 => &mut self.last_socks5,
+        }
+    }
+
+    /// These devices are wanted here no more: what they used is forgotten.
+    pub fn forget(&mut self, devices: &[WireGuardPublicKey]) {
+        self.used.forget(devices);
     }
 
     /// This agent is about to add a peer that is not there: it will count from zero. A peer that is known keeps its mark.
@@ -116,10 +152,12 @@ impl Meter {
 
     /// The machine has started anew since the last sample: every counter it has began at zero.
     pub fn booted(&mut self) {
-        self.last.values_mut().for_each(|reading| *reading = Reading::default());
+        let marks = self.last.values_mut().chain(self.last_socks5.values_mut());
+        marks.for_each(|reading| *reading = Reading::default());
     }
 
-    /// Takes the totals that the node had signed before its state was lost, and counts on from `live`.
+    /// Takes the totals that the node had signed before its state was lost, and counts on from `live`. What devices used is what
+    /// the older state knew.
     pub fn adopt(
         &mut self,
         totals: UsageTable,
@@ -129,9 +167,11 @@ impl Meter {
     ) {
         *self = Self {
             last: live.iter().copied().collect(),
+            last_socks5: std::mem::take(&mut self.last_socks5),
             totals,
             epoch,
             moved_in_epoch: BTreeMap::new(),
+            used: std::mem::take(&mut self.used),
             sampled_until: Some(end),
             labelled: false,
         };
@@ -172,6 +212,12 @@ impl Meter {
         self.labelled
     }
 
+    /// What each device used of its allotment.
+    #[must_use]
+    pub fn used(&self) -> &Used {
+        &self.used
+    }
+
     /// How many people stand behind the epoch so far.
     #[must_use]
     pub fn peers_bucket(&self) -> PeersBucket {
@@ -185,9 +231,13 @@ impl Meter {
     }
 }
 
-/// `total + bytes`, held at the most a note can say: above 9 exabytes the count says too little.
-fn raised(total: Bytes, bytes: u64) -> Bytes {
-    Bytes::new(bytes).and_then(|bytes| total.plus(bytes)).unwrap_or(Bytes::MAX)
+fn wireguard() -> Service {
+    Service::WireGuard
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_wireguard(service: &Service) -> bool {
+    *service == Service::WireGuard
 }
 
 /// A usage table as the lines of the API.
@@ -212,6 +262,7 @@ pub(crate) mod as_lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wiregrant_core::allotment::Period;
 
     fn key(n: u8) -> WireGuardPublicKey {
         [n; 32].into()
@@ -225,6 +276,7 @@ mod tests {
                 .iter()
                 .map(|(n, bytes)| SampledPeer {
                     peer: key(*n),
+                    service: Service::WireGuard,
                     class: Class::Assigned,
                     reading: Reading { received: *bytes, sent: 0 },
                 })
@@ -315,5 +367,47 @@ mod tests {
         assert_eq!(lines, [(Class::Assigned, 10), (Class::Invited, 40)]);
         let json = serde_json::to_string(&meter).unwrap();
         assert_eq!(serde_json::from_str::<Meter>(&json).unwrap(), meter);
+    }
+
+    #[test]
+    fn a_device_is_counted_apart_at_each_service_and_uses_one_allotment() {
+        let mut meter = Meter::default();
+        meter.added(key(1));
+        let mut both = sample(Some(10), None, &[(1, 40), (1, 5_000)]);
+        both.peers[1].service = Service::Socks5;
+        meter.fold(&both);
+        both.peers[0].reading.received = 45;
+        both.peers[1].reading.sent = 3;
+        meter.fold(&both);
+        let services: Vec<_> =
+            meter.totals().iter().map(|((service, _), u)| (*service, u.creditable.get())).collect();
+        assert_eq!(services, [(Service::WireGuard, 45), (Service::Socks5, 3)]);
+        assert_eq!(meter.used().of(&key(1), Period::Total).get(), 48);
+        let json = serde_json::to_string(&(&meter, &both)).unwrap();
+        assert_eq!(serde_json::from_str::<(Meter, Sample)>(&json).unwrap(), (meter, both));
+    }
+
+    #[test]
+    fn a_removal_from_the_interface_takes_nothing_from_what_was_used() {
+        let mut meter = Meter::default();
+        meter.added(key(1));
+        meter.fold(&sample(Some(10), None, &[(1, 100)]));
+        meter.removed(&[key(1)]);
+        meter.added(key(1));
+        meter.fold(&sample(Some(20), None, &[(1, 20)]));
+        assert_eq!(meter.used().of(&key(1), Period::Total).get(), 120);
+        meter.forget(&[key(1)]);
+        assert_eq!(meter.used().of(&key(1), Period::Total).get(), 0);
+        assert_eq!(received(&meter), 120);
+    }
+
+    #[test]
+    fn what_was_written_before_services_and_allotments_were_told_apart_is_still_read() {
+        let line = r#"{"peer":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=","class":"assigned","reading":{"received":1,"sent":2}}"#;
+        let read: SampledPeer = serde_json::from_str(line).unwrap();
+        assert_eq!((read.peer, read.service), (key(1), Service::WireGuard));
+        assert_eq!(serde_json::to_string(&read).unwrap(), line);
+        let meter = r#"{"last":{},"totals":[],"epoch":null,"moved_in_epoch":{},"sampled_until":null,"labelled":false}"#;
+        assert_eq!(serde_json::from_str::<Meter>(meter).unwrap(), Meter::default());
     }
 }

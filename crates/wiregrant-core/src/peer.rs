@@ -155,7 +155,7 @@ impl Difference {
     pub fn between<'a>(
         live: impl IntoIterator<Item = (&'a WireGuardPublicKey, &'a [IpNet])>,
         desired: &DesiredPeers,
-        serves: impl Fn(&DesiredPeer) -> bool,
+        mut serves: impl FnMut(&DesiredPeer) -> bool,
     ) -> Self {
         let mut live = live.into_iter().peekable();
         let mut difference = Self::default();

@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::FactError;
 
-/// A moment, in seconds since 1970-01-01T00:00:00Z, from that moment to the end of the year 9999.
+/// A moment, in seconds since 1970-01-01T00:00:00Z, from that moment to 9999-12-30T22:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Timestamp(i64);
 
-/// The last second of the year 9999, beyond which RFC 3339 has no form.
-const LAST_SECOND: i64 = 253_402_300_799;
+/// 9999-12-30T22:00:00Z: the last moment that lies in the year 9999 wherever on earth it is read, as `jiff` holds it; beyond that
+/// year RFC 3339 has no form.
+const LAST_SECOND: i64 = 253_402_207_200;
 
 impl Timestamp {
     /// The moment `seconds` after the epoch.
@@ -33,7 +34,7 @@ impl Timestamp {
         self.0
     }
 
-    /// The moment `seconds` later, held at the end of the year 9999.
+    /// The moment `seconds` later, held at the last moment there is.
     #[must_use]
     pub fn plus_seconds(self, seconds: u64) -> Self {
         let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
@@ -50,6 +51,18 @@ impl Timestamp {
     #[must_use]
     pub fn distance_seconds(self, other: Self) -> u64 {
         self.0.abs_diff(other.0)
+    }
+
+    /// The day in UTC.
+    pub(crate) fn date(self) -> jiff::civil::Date {
+        let moment = jiff::Timestamp::from_second(self.0).expect("held between 1970 and 9999");
+        jiff::tz::Offset::UTC.to_datetime(moment).date()
+    }
+
+    /// The seconds of the day in UTC that have passed, 0 to 86,399.
+    #[must_use]
+    pub fn second_of_day(self) -> u32 {
+        u32::try_from(self.0 % 86_400).expect("a remainder of 86,400")
     }
 }
 
@@ -98,6 +111,15 @@ mod tests {
         {
             assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_last_moment_can_be_said() {
+        let last = Timestamp::from_unix_seconds(0).unwrap().plus_seconds(u64::MAX);
+        assert_eq!(last.to_string(), "9999-12-30T22:00:00Z");
+        assert_eq!(LAST_SECOND, jiff::Timestamp::MAX.as_second());
+        assert!(Timestamp::from_unix_seconds(LAST_SECOND + 1).is_err());
+        assert_eq!((last.date().day(), last.second_of_day()), (30, 22 * 3600));
     }
 
     proptest! {

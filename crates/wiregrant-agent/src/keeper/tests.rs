@@ -148,10 +148,14 @@ impl TestNode {
     }
 
     pub fn desired(&mut self, peers: &[u8], membership: Option<Membership>) -> anyhow::Result<()> {
+        self.want(peers.iter().map(|n| peer(*n)).collect(), membership)
+    }
+
+    pub fn want(&mut self, peers: Vec<DesiredPeer>, membership: Option<Membership>) -> anyhow::Result<()> {
         self.revision += 1;
         let desired = Desired {
             revision: self.revision,
-            peers: Some(peers.iter().map(|n| peer(*n)).collect()),
+            peers: Some(peers),
             membership,
             time: self.moment().wall,
             frozen: false,
@@ -187,7 +191,12 @@ impl TestNode {
         cuts
     }
 
-    fn converge_at(&mut self, seconds: u64) {
+    /// The keys on the interface.
+    pub fn live(&self) -> Vec<WireGuardPublicKey> {
+        self.world().peers.keys().copied().collect()
+    }
+
+    pub fn converge_at(&mut self, seconds: u64) {
         self.seconds = seconds;
         let moment = self.moment();
         self.keeper().converge(moment).unwrap();
@@ -202,16 +211,16 @@ pub fn at(seconds: u64) -> Moment {
     }
 }
 
-fn key(n: u8) -> WireGuardPublicKey {
+pub fn key(n: u8) -> WireGuardPublicKey {
     [n + 1; 32].into()
 }
 
-fn peer(n: u8) -> DesiredPeer {
+pub fn peer(n: u8) -> DesiredPeer {
     DesiredPeer {
         public_key: key(n),
         allowed_ips: vec![format!("10.8.0.{}/32", n + 2).parse().unwrap()],
         class: if n < 2 { Class::Assigned } else { Class::Invited },
-        allotment: Bytes::ZERO,
+        allotment: Bytes::MAX,
         expires: at(1_000_000).wall,
         period: wiregrant_core::allotment::Period::Total,
         socks5: None,
