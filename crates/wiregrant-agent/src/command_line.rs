@@ -9,7 +9,7 @@ use wiregrant_core::FactError;
 use crate::config::{self, Config, Source};
 use crate::enrolment::Choices;
 use crate::state_dir::{self, StateDir};
-use crate::wireguard::InterfaceName;
+use crate::wireguard::{InterfaceName, Starter};
 use crate::{endpoint, join, run, status};
 
 /// The node agent of wiregrant: manages WireGuard peers, counts what they move, and reports it signed.
@@ -74,6 +74,9 @@ struct RunArguments {
     /// node.
     #[arg(long, value_name = "HOST:PORT", value_parser = endpoint::parse)]
     endpoint: Option<String>,
+    /// Where wireguard-go is needed, wait for the one that a service manager starts, instead of starting one.
+    #[arg(long)]
+    await_wireguard_go: bool,
 }
 
 #[derive(Debug, Args)]
@@ -119,10 +122,17 @@ impl CommandLine {
                 ))
             }
             Command::Run(arguments) => {
-                let RunArguments { state, config: file, sample_seconds, report_seconds, endpoint } =
-                    arguments;
+                let RunArguments {
+                    state,
+                    config: file,
+                    sample_seconds,
+                    report_seconds,
+                    endpoint,
+                    await_wireguard_go,
+                } = arguments;
                 let source = Source { file, sample_seconds, report_seconds, endpoint };
-                run::run(StateDir::new(&state.state_dir), source)
+                let starter = if await_wireguard_go { Starter::ServiceManager } else { Starter::Agent };
+                run::run(StateDir::new(&state.state_dir), source, starter)
             }
             Command::CheckConfig(arguments) => {
                 let file = arguments.config.as_deref();

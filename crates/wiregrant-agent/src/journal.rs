@@ -17,6 +17,8 @@ use thiserror::Error;
 
 pub use format::{Contents, Damage, read};
 use format::{Mark, first_sector, header, mark_offset, record};
+
+use crate::state_dir::leave_to_owner_of_folder;
 #[cfg(test)]
 pub(crate) use step::fault;
 
@@ -295,7 +297,10 @@ fn fresh(path: &Path, bytes: &[u8]) -> io::Result<File> {
 }
 
 fn appendable(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    leave_to_owner_of_folder(&file, path)?;
+    Ok(file)
 }
 
 /// Makes a file's name durable.

@@ -22,7 +22,7 @@ use crate::keeper::Keeper;
 use crate::sender::{Delivery, deliver, kept};
 use crate::service_manager::{Environment, ServiceManager};
 use crate::state_dir::StateDir;
-use crate::wireguard;
+use crate::wireguard::{self, Starter};
 
 /// How long the control plane may hold an answer back while nothing changes, in seconds.
 const LONG_POLL_SECONDS: u64 = 30;
@@ -48,12 +48,13 @@ struct Agent {
 ///
 /// # Errors
 /// When the node has not joined, another agent runs, the journal is damaged, or the interface cannot be had.
-pub fn run(dir: StateDir, source: Source) -> anyhow::Result<()> {
+pub fn run(dir: StateDir, source: Source, starter: Starter) -> anyhow::Result<()> {
     let service_manager = ServiceManager::new(&Environment::of_process())?;
     let config = Arc::new(source.read()?);
     let enrolment = dir.joined()?;
     let _lock = dir.lock()?;
-    let interface = wireguard::open(enrolment.backend.parse()?, enrolment.interface.parse()?)?;
+    let (choice, name) = (enrolment.backend.parse()?, enrolment.interface.parse()?);
+    let interface = wireguard::open_with(choice, name, starter)?;
     let boot_id = boot_id()?;
     tracing::info!(node = %enrolment.node, operator = %enrolment.operator, "starting");
     let control_plane = ControlPlane::new(&enrolment.urls);

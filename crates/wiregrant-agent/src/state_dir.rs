@@ -2,7 +2,9 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown,
+};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -83,6 +85,7 @@ impl StateDir {
             .truncate(false)
             .mode(0o600)
             .open(&path)
+            .and_then(|file| leave_to_owner_of_folder(&file, &path).map(|()| file))
             .with_context(|| format!("{}: cannot be opened; run as root", path.display()))?;
         match file.try_lock() {
             Ok(()) => Ok(Lock { _file: file }),
@@ -102,7 +105,6 @@ impl StateDir {
     /// # Errors
     /// When the table cannot be read.
     pub fn is_locked(&self) -> anyhow::Result<bool> {
-        use std::os::unix::fs::MetadataExt as _;
         let Ok(metadata) = fs::metadata(self.file("lock")) else { return Ok(false) };
         let inode = format!(":{}", metadata.ino());
         let locks = fs::read_to_string("/proc/locks").context("/proc/locks: cannot be read")?;
@@ -229,6 +231,7 @@ impl StateDir {
         let written = (|| {
             let mut file =
                 OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&fresh)?;
+            leave_to_owner_of_folder(&file, &fresh)?;
             file.write_all(bytes)?;
             file.sync_all()?;
             fs::rename(&fresh, &path)?;
@@ -240,6 +243,17 @@ impl StateDir {
         }
         written.with_context(|| format!("{}: cannot be written", path.display()))
     }
+}
+
+/// Gives what root made to the owner of its folder: `join` and `down` are run by root, and a service without its rights goes
+/// on with what they left.
+pub(crate) fn leave_to_owner_of_folder(file: &File, path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (file_is, folder_is) = (file.metadata()?, fs::metadata(folder)?);
+    if file_is.uid() == 0 && folder_is.uid() != 0 {
+        fchown(file, Some(folder_is.uid()), Some(folder_is.gid()))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

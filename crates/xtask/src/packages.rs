@@ -55,6 +55,9 @@ pub const POSTGRES: &[Package] = &[Package {
     proof: Proof::AnyVersion { folder: "/usr/lib/postgresql", file: "bin/initdb" },
 }];
 
+/// What judges the units: `systemd-analyze` needs no running systemd.
+pub const UNITS: &[Package] = &[program("systemd", "systemd-analyze"), program("util-linux", "setpriv")];
+
 /// libFuzzer, which the fuzz targets link, is C++.
 pub const FUZZ_TARGETS: &[Package] = &[program("g++", "g++")];
 

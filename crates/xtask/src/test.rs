@@ -155,6 +155,7 @@ fn packages() -> Result<(), Failure> {
         packages::DEMO,
         packages::POSTGRES,
         packages::FUZZ_TARGETS,
+        packages::UNITS,
         packages::EMULATED_MACHINE,
     ])
 }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use wiregrant_core::WireGuardPrivateKey;
 
-use super::{Interface, InterfaceName, Kernel, WireGuardError, WireGuardGo, link};
+use super::{Interface, InterfaceName, Kernel, Starter, WireGuardError, WireGuardGo, link};
 
 /// The configuration's `backend`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,15 +37,28 @@ impl FromStr for Choice {
 /// # Errors
 /// When nothing on the machine can move WireGuard packets, or the machine cannot be asked.
 pub fn open(choice: Choice, name: InterfaceName) -> Result<Box<dyn Interface>, WireGuardError> {
+    open_with(choice, name, Starter::default())
+}
+
+/// [`open`], where a `wireguard-go` is started by somebody.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with(
+    choice: Choice,
+    name: InterfaceName,
+    starter: Starter,
+) -> Result<Box<dyn Interface>, WireGuardError> {
+    let wireguard_go = |name| Box::new(WireGuardGo::new(name).started_by(starter));
     Ok(match choice {
         Choice::Kernel => Box::new(Kernel::new(name)?),
-        Choice::WireGuardGo => Box::new(WireGuardGo::new(name)),
+        Choice::WireGuardGo => wireguard_go(name),
         Choice::Auto => match link::find(&name)?.as_ref().map(|link| link.kind.as_str()) {
             // A live interface keeps its backend, also when the other one has become available: its counters live there.
             Some("wireguard") => Box::new(Kernel::new(name)?),
-            Some("tun") => Box::new(WireGuardGo::new(name)),
+            Some("tun") => wireguard_go(name),
             _ if link::kernel_has_wireguard()? => Box::new(Kernel::new(name)?),
-            _ if WireGuardGo::is_installed() => Box::new(WireGuardGo::new(name)),
+            _ if WireGuardGo::is_installed() => wireguard_go(name),
             _ => return Err(WireGuardError::NoBackend),
         },
     })

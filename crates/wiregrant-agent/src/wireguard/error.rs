@@ -102,6 +102,16 @@ pub enum WireGuardError {
         /// How long it was waited for.
         seconds: u64,
     },
+    /// The agent was told that somebody else starts `wireguard-go`, and nobody did.
+    #[error(
+        "wireguard-go {name}: nobody has started it after {seconds} s; `systemctl enable --now wiregrant-wireguard-go@{name}`"
+    )]
+    NotStarted {
+        /// The interface.
+        name: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// The link of a `wireguard-go` was deleted and the process did not end.
     #[error(
         "wireguard-go {name}: its link is deleted and it still answers at {socket} after {seconds} s; end it by hand"

@@ -24,11 +24,11 @@ use wiregrant_core::usage_report::Backend;
 use wiregrant_core::{WireGuardPrivateKey, WireGuardPublicKey};
 use x25519_dalek::{PublicKey, StaticSecret};
 
-pub use choice::{Choice, delete_interface, open};
+pub use choice::{Choice, delete_interface, open, open_with};
 pub use error::WireGuardError;
 pub use kernel::Kernel;
 pub use name::InterfaceName;
-pub use wireguard_go::WireGuardGo;
+pub use wireguard_go::{Starter, WireGuardGo};
 
 /// What the node's interface should be.
 #[derive(Debug, Clone)]

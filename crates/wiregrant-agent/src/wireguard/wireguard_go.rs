@@ -2,6 +2,9 @@
 //!
 //! The process is started in a session of its own and goes into the background by itself, so neither the agent's end nor
 //! a signal to the agent's terminal or process group ends it. The tunnel is gone when its link is deleted.
+//!
+//! A service manager ends what a service started together with the service. Under one, the process is a service of its
+//! own, and is waited for.
 
 use std::io::{self, BufReader, Read, Write as _};
 use std::os::unix::net::UnixStream;
@@ -11,6 +14,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use rustix::io::Errno;
 use wiregrant_core::usage_report::Backend;
 use wiregrant_core::{WireGuardPrivateKey, WireGuardPublicKey};
 
@@ -37,16 +41,33 @@ const MAX_TRANSACTION_PEERS: usize = 4096;
 /// How much of what a failed start printed is told.
 const MAX_PRINTED_BYTES: u64 = 4096;
 
+/// Who starts the process, where there is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Starter {
+    /// The agent.
+    #[default]
+    Agent,
+    /// A service manager, by a unit of its own; the agent waits for it.
+    ServiceManager,
+}
+
 /// An interface that a `wireguard-go` process holds.
 pub struct WireGuardGo {
     name: InterfaceName,
+    starter: Starter,
 }
 
 impl WireGuardGo {
     /// The interface of this name, which need not exist yet.
     #[must_use]
     pub fn new(name: InterfaceName) -> Self {
-        Self { name }
+        Self { name, starter: Starter::default() }
+    }
+
+    /// The same, with its process started by somebody.
+    #[must_use]
+    pub fn started_by(self, starter: Starter) -> Self {
+        Self { starter, ..self }
     }
 
     /// Whether the program is installed.
@@ -167,11 +188,34 @@ impl WireGuardGo {
         })
     }
 
+    /// Waits until the process that somebody else starts listens and has made its link.
+    fn wait_for_start(&self) -> Result<(), WireGuardError> {
+        for _ in 0..START_TIMEOUT.as_millis() / POLL.as_millis() {
+            if self.listens()? {
+                return Ok(());
+            }
+            sleep(POLL);
+        }
+        Err(WireGuardError::NotStarted { name: self.name.to_string(), seconds: START_TIMEOUT.as_secs() })
+    }
+
     /// Sets key and port of a process that has none yet.
     fn configure_new(&self, settings: &InterfaceSettings) -> Result<(), WireGuardError> {
         let port = (settings.listen_port != 0).then_some(settings.listen_port);
         let request = uapi::set_interface(Some(&settings.private_key), port);
         self.ask(&request, uapi::read_acknowledgement)
+    }
+
+    fn listen_on(&self, port: u16) -> Result<(), WireGuardError> {
+        let request = uapi::set_interface(None, Some(port));
+        self.ask(&request, uapi::read_acknowledgement).map_err(|error| match error {
+            WireGuardError::Uapi { name, source: UapiError::Refused(errno) }
+                if errno == -i64::from(Errno::ADDRINUSE.raw_os_error()) =>
+            {
+                WireGuardError::PortTaken { name, port }
+            }
+            error => error,
+        })
     }
 
     /// Takes over a process that listens.
@@ -183,8 +227,11 @@ impl WireGuardGo {
         match &device.private_key {
             Some(key) if same_key(key, &settings.private_key) => {
                 if settings.listen_port != 0 && settings.listen_port != device.listen_port {
-                    let request = uapi::set_interface(None, Some(settings.listen_port));
-                    self.ask(&request, uapi::read_acknowledgement)?;
+                    self.listen_on(settings.listen_port).inspect_err(|_| {
+                        // It has closed its old socket before it found out. Should it not get that back, it will be asked
+                        // for the new port again.
+                        let _ = self.listen_on(device.listen_port);
+                    })?;
                 }
                 Ok(Ensured::Adopted)
             }
@@ -201,6 +248,9 @@ impl Interface for WireGuardGo {
     }
 
     fn ensure_interface(&mut self, settings: &InterfaceSettings) -> Result<Ensured, WireGuardError> {
+        if self.starter == Starter::ServiceManager {
+            self.wait_for_start()?;
+        }
         let ensured = if self.listens()? {
             self.adopt(settings)?
         } else if let Some(link) = link::find(&self.name)? {
