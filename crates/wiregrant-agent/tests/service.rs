@@ -119,7 +119,7 @@ impl Node {
             public_key: self.wire.client_public_key(),
             allowed_ips: self.wire.client_allowed_ips(),
             class: Class::Assigned,
-            allotment: Bytes::ZERO,
+            allotment: Bytes::MAX,
             expires: clock::now().wall.plus_seconds(3600),
             period: Period::Total,
             socks5: None,
