@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::bench;
+
 /// The least that shows people rather than handshakes: 5 people, of whom each must move 1 MB to be counted.
 pub const LEAST_MEGABYTES: u64 = 10;
 /// Keeps every number of the demo's JSON far below 2^53.
@@ -27,7 +29,7 @@ pub enum Task {
     /// Measures, each number beside its peer or limit of the same run.
     Bench {
         /// Which benchmark; all of them when absent.
-        #[arg(value_parser = ["log"])]
+        #[arg(value_parser = bench::ALL.map(|(name, _)| name))]
         name: Option<String>,
         /// Prints one array of rows.
         #[arg(long)]

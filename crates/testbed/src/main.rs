@@ -19,7 +19,7 @@ fn main() -> ExitCode {
 fn run(task: Task) -> anyhow::Result<ExitCode> {
     match task {
         Task::Demo(options) => demo::run(&options),
-        Task::Bench { name: _, json } => bench::run(json).map(|()| ExitCode::SUCCESS),
+        Task::Bench { name, json } => bench::run(name.as_deref(), json).map(|()| ExitCode::SUCCESS),
         Task::Sink { listen } => traffic::sink(listen).map(|()| ExitCode::SUCCESS),
         Task::Source { connect, up, down, bytes_per_second } => {
             let transfer = traffic::source(connect, traffic::Order { up, down, bytes_per_second })?;

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::file::{self, Readers};
 use crate::keys::{Keys, Purpose};
+use crate::nonces::Nonces;
 use crate::recording::{self, Recording};
 use crate::sequencer::{self, Queue, Submission};
 use crate::{jobs, publisher, sign_in};
@@ -43,6 +44,8 @@ pub struct ControlPlane {
     pub reports: Queue,
     /// Which nodes' desired states have changed.
     pub changes: Changes,
+    /// Which signed requests were taken lately.
+    pub nonces: Nonces,
     /// Wakes the publisher.
     pub publish: Notify,
     /// A statement, a batch or terms were written since the pages were rendered.
@@ -92,6 +95,7 @@ impl ControlPlane {
             clock,
             reports: queue,
             changes: Changes::default(),
+            nonces: Nonces::default(),
             publish: Notify::new(),
             pages_are_stale: AtomicBool::new(true),
             closing: Mutex::new(()),

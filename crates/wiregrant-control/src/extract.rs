@@ -6,9 +6,10 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
-use wiregrant_core::api::ProblemKind;
+use wiregrant_core::api::{HEADER_IDEMPOTENCY_KEY, ProblemKind};
 
 use crate::error::Failure;
+use crate::random;
 
 /// A JSON body.
 #[derive(Debug)]
@@ -69,6 +70,28 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
                 Err(Failure::new(ProblemKind::InvalidRequest, format!("query: {}", error.body_text())))
             }
         }
+    }
+}
+
+/// What a client calls its request, so that sending it again does nothing twice; random for a client that gives none.
+#[derive(Clone)]
+pub struct IdempotencyKey(pub String);
+
+/// At least so long that nobody guesses what another client's is.
+const IDEMPOTENCY_KEY_CHARS: std::ops::RangeInclusive<usize> = 16..=128;
+
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let Some(given) = parts.headers.get(HEADER_IDEMPOTENCY_KEY) else {
+            return Ok(Self(random::word(&random::bytes::<20>())));
+        };
+        let text = given.to_str().ok().filter(|text| IDEMPOTENCY_KEY_CHARS.contains(&text.len()));
+        text.map(|text| Self(text.to_owned())).ok_or_else(|| {
+            let detail = format!("header {HEADER_IDEMPOTENCY_KEY}: not 16 to 128 printable ASCII characters");
+            Failure::new(ProblemKind::InvalidRequest, detail)
+        })
     }
 }
 

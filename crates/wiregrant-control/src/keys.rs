@@ -67,6 +67,8 @@ pub enum Purpose {
     AccessCode,
     /// An invitation's secret.
     Invitation,
+    /// What a device's SOCKS5 password is made from.
+    Socks5Password,
 }
 
 impl Purpose {
@@ -75,6 +77,7 @@ impl Purpose {
             Self::Token => b"token\0",
             Self::AccessCode => b"access-code\0",
             Self::Invitation => b"invitation\0",
+            Self::Socks5Password => b"socks5-password\0",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Randomness, from the operating system alone.
 
+use data_encoding::Specification;
 use wiregrant_core::note::Salt;
 
 /// `N` random bytes.
@@ -17,6 +18,18 @@ pub fn bytes<const N: usize>() -> [u8; N] {
 #[must_use]
 pub fn salt() -> Salt {
     Salt(bytes())
+}
+
+/// Bytes as small letters and digits, five bits each, without those that are taken for one another.
+///
+/// # Panics
+/// Never: the alphabet is fixed.
+#[must_use]
+pub fn word(bytes: &[u8]) -> String {
+    let mut specification = Specification::new();
+    specification.symbols.push_str("0123456789abcdefghjkmnpqrstvwxyz");
+    let encoding = specification.encoding().expect("32 distinct symbols are an encoding");
+    encoding.encode(bytes)
 }
 
 /// A number below `bound`, each as likely as the next to one part in 2^32 or better; 0 when `bound` is 0.

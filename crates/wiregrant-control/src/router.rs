@@ -12,8 +12,8 @@ use axum::routing::{self, MethodRouter};
 use wiregrant_core::api::{MAX_WAIT_SECONDS, PREFIX, ProblemKind};
 
 use crate::api::{
-    access_codes, batches, desired, devices, distributors, epochs, grants, health, invitations, locations,
-    nodes, operators, reports,
+    access_codes, batches, condition, desired, devices, distributors, epochs, grants, health, invitations,
+    locations, nodes, operators, reports,
 };
 use crate::control_plane::Shared;
 use crate::error::Failure;
@@ -24,6 +24,8 @@ use crate::sign_in::{self, Who};
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// The longest body of a batch: coins may come with the transactions that made them.
 pub const MAX_BATCH_BODY_BYTES: usize = 4 * 1024 * 1024;
+/// The longest body of a node's condition. A node has at most 1,021 devices, and a device's level takes under 100 bytes.
+pub const MAX_CONDITION_BODY_BYTES: usize = 256 * 1024;
 /// How long a request may take in all, the longest wait for a change included, in seconds.
 const REQUEST_SECONDS: u64 = MAX_WAIT_SECONDS + 25;
 
@@ -35,6 +37,8 @@ pub struct Endpoint {
     pub path: &'static str,
     /// Who may ask.
     pub who: Who,
+    /// The longest body, in bytes.
+    body_bytes: usize,
     handler: MethodRouter<Shared>,
 }
 
@@ -53,6 +57,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         post("/nodes", Everyone, nodes::join),
         get("/nodes", OperatorToo, nodes::list),
         get("/nodes/{node}/desired", Node, desired::wait),
+        put("/nodes/{node}/condition", Node, condition::tell).with_body(MAX_CONDITION_BODY_BYTES),
         get("/nodes/{node}/head", Node, reports::head),
         post("/nodes/{node}/reports", Node, reports::accept),
         post("/nodes/{node}/freeze", Administrator, nodes::freeze),
@@ -65,6 +70,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         post("/devices", CodeHolder, devices::create),
         get("/devices", CodeHolder, devices::list),
         delete("/devices/{public_key}", CodeHolder, devices::remove),
+        post("/devices/{public_key}/socks5", CodeHolder, devices::socks5),
         post("/grants", Administrator, grants::create),
         get("/grants", Everyone, grants::list),
         get("/grants/{grant}", Everyone, grants::show),
@@ -85,9 +91,10 @@ pub fn router(plane: &Shared) -> Router {
         .route("/healthz", routing::get(health::alive))
         .route("/readyz", routing::get(health::ready))
         .route(&format!("{PREFIX}/{{*rest}}"), routing::any(unknown));
-    for Endpoint { path, who, handler, .. } in endpoints() {
-        let gate = from_fn_with_state((plane.clone(), who), sign_in::admit);
-        router = router.route(&format!("{PREFIX}{path}"), handler.route_layer(gate));
+    for Endpoint { path, who, handler, body_bytes, .. } in endpoints() {
+        let gate = from_fn_with_state((plane.clone(), who, body_bytes), sign_in::admit);
+        let handler = handler.layer(DefaultBodyLimit::max(body_bytes)).route_layer(gate);
+        router = router.route(&format!("{PREFIX}{path}"), handler);
     }
     router
         .method_not_allowed_fallback(unknown)
@@ -126,11 +133,11 @@ async fn caught(request: Request, next: Next) -> Response {
 
 impl Endpoint {
     fn new(method: Method, path: &'static str, who: Who, handler: MethodRouter<Shared>) -> Self {
-        Self { method, path, who, handler }
+        Self { method, path, who, body_bytes: MAX_BODY_BYTES, handler }
     }
 
     fn with_body(self, bytes: usize) -> Self {
-        Self { handler: self.handler.layer(DefaultBodyLimit::max(bytes)), ..self }
+        Self { body_bytes: bytes, ..self }
     }
 }
 
@@ -140,6 +147,10 @@ fn get<H: Handler<T, Shared>, T: 'static>(path: &'static str, who: Who, handler:
 
 fn post<H: Handler<T, Shared>, T: 'static>(path: &'static str, who: Who, handler: H) -> Endpoint {
     Endpoint::new(Method::POST, path, who, routing::post(handler))
+}
+
+fn put<H: Handler<T, Shared>, T: 'static>(path: &'static str, who: Who, handler: H) -> Endpoint {
+    Endpoint::new(Method::PUT, path, who, routing::put(handler))
 }
 
 fn delete<H: Handler<T, Shared>, T: 'static>(path: &'static str, who: Who, handler: H) -> Endpoint {

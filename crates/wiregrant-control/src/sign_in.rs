@@ -4,30 +4,24 @@
 //! each request with their identity key. Tokens and codes are looked up by their keyed hash, so neither the database nor
 //! the time a look-up takes tells anything about them.
 
-use axum::body::{self, Body};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use data_encoding::{BASE64, BASE64URL_NOPAD};
-use transparency_log::Verifier;
+use data_encoding::BASE64URL_NOPAD;
 use wiregrant_core::access_code::AccessCode;
-use wiregrant_core::api::{NodeState, ProblemKind};
-use wiregrant_core::request::{
-    HEADER_NODE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME, MAX_CLOCK_DISTANCE_SECONDS, Request as Signed,
-};
-use wiregrant_core::{DistributorId, NodeId, OperatorId, Timestamp};
+use wiregrant_core::api::ProblemKind;
+use wiregrant_core::{DistributorId, NodeId, OperatorId};
 use wiregrant_store as store;
 use wiregrant_store::Party;
 
 use crate::control_plane::{ControlPlane, Shared};
 use crate::error::{Answer, Failure};
-use crate::extract;
 use crate::ingest::Sender;
 use crate::keys::Purpose;
+use crate::node_request;
 use crate::random;
-use crate::router::MAX_BODY_BYTES;
 
 /// Who may ask for a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,9 +112,9 @@ impl Caller {
 /// The gate before every handler of the API.
 ///
 /// # Errors
-/// `unauthorized`, `forbidden`, `access-code`, `request-signature`, `request-clock`.
+/// `unauthorized`, `forbidden`, `access-code`, and those of [`node_request::signed_by_a_node`].
 pub async fn admit(
-    State((plane, who)): State<(Shared, Who)>,
+    State((plane, who, body_bytes)): State<(Shared, Who, usize)>,
     request: Request,
     next: Next,
 ) -> Result<Response, Failure> {
@@ -140,7 +134,10 @@ pub async fn admit(
             (caller, request)
         }
         Who::CodeHolder => (by_access_code(&plane, request.headers()).await?, request),
-        Who::Node => by_signature(&plane, request).await?,
+        Who::Node => {
+            let (sender, request) = node_request::signed_by_a_node(&plane, request, body_bytes).await?;
+            (Caller::Node(sender), request)
+        }
     };
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
@@ -200,75 +197,6 @@ async fn by_access_code(plane: &ControlPlane, headers: &HeaderMap) -> Answer<Cal
     found.map(Caller::CodeHolder).ok_or_else(unknown)
 }
 
-/// What a node puts into its headers.
-struct NodeHeaders {
-    node: NodeId,
-    time: Timestamp,
-    nonce: wiregrant_core::note::Salt,
-    signature: [u8; 64],
-}
-
-impl NodeHeaders {
-    fn read(headers: &HeaderMap) -> Answer<Self> {
-        let refuse = |detail: String| Failure::new(ProblemKind::RequestSignature, detail);
-        let text = |name: &str| {
-            headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .ok_or_else(|| refuse(format!("header {name} is missing")))
-        };
-        let fact = |error: wiregrant_core::FactError| refuse(error.to_string());
-        let signature =
-            BASE64.decode(text(HEADER_SIGNATURE)?.as_bytes()).ok().and_then(|b| b.try_into().ok());
-        Ok(Self {
-            node: text(HEADER_NODE)?.parse().map_err(fact)?,
-            time: text(HEADER_TIME)?.parse().map_err(fact)?,
-            nonce: text(HEADER_NONCE)?.parse().map_err(fact)?,
-            signature: signature.ok_or_else(|| {
-                refuse(format!("header {HEADER_SIGNATURE} is not 64 bytes in padded base64"))
-            })?,
-        })
-    }
-}
-
-async fn by_signature(plane: &ControlPlane, request: Request) -> Answer<(Caller, Request)> {
-    let headers = NodeHeaders::read(request.headers())?;
-    let (parts, body) = request.into_parts();
-    // The only error besides the limit is a client that went away.
-    let body = body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| extract::too_large())?;
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let text = Signed {
-        log: &plane.config.origin,
-        node: &headers.node,
-        method: parts.method.as_str(),
-        path,
-        body: &body,
-        time: headers.time,
-        nonce: headers.nonce,
-    }
-    .text();
-
-    let unknown = || {
-        let detail = "no node of this name signed this request with its key; was it enrolled here?";
-        Failure::new(ProblemKind::RequestSignature, detail)
-    };
-    let node = plane.store.read().await?.node(&headers.node).await?.ok_or_else(unknown)?;
-    let vkey: Verifier = node.vkey.parse().map_err(Failure::internal)?;
-    if !vkey.verify(text.as_bytes(), &headers.signature) || node.state == NodeState::Retired {
-        return Err(unknown());
-    }
-    let now = plane.clock.now();
-    if headers.time.distance_seconds(now) > MAX_CLOCK_DISTANCE_SECONDS {
-        let detail = format!(
-            "{HEADER_TIME}: {} is more than {MAX_CLOCK_DISTANCE_SECONDS} s from {now}; set the node's clock",
-            headers.time
-        );
-        return Err(Failure::new(ProblemKind::RequestClock, detail).with("now", now.to_string()));
-    }
-    let sender = Sender { node: node.node, operator: node.operator, vkey };
-    Ok((Caller::Node(sender), Request::from_parts(parts, Body::from(body))))
-}
-
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
@@ -283,39 +211,13 @@ mod tests {
         assert_ne!(new_token(&party), new_token(&party));
     }
 
-    #[test]
-    fn a_missing_or_damaged_header_is_named() {
-        let refusal =
-            |headers: &HeaderMap| NodeHeaders::read(headers).err().map(|e| e.problem().detail.clone());
-        let mut headers = HeaderMap::new();
-        let good = [
-            (HEADER_SIGNATURE, BASE64.encode(&[0; 64])),
-            (HEADER_NODE, "node-1".to_owned()),
-            (HEADER_TIME, "2026-07-06T12:00:00Z".to_owned()),
-            (HEADER_NONCE, BASE64.encode(&[0; 16])),
-        ];
-        for (name, value) in good {
-            assert!(refusal(&headers).unwrap().contains(name));
-            headers.insert(name, value.parse().unwrap());
-        }
-        assert_eq!(refusal(&headers), None);
-        headers.insert(HEADER_SIGNATURE, HeaderValue::from_static("AAAA"));
-        assert!(refusal(&headers).unwrap().contains("64 bytes"));
-    }
-
     proptest! {
         #[test]
-        fn no_header_makes_the_parser_panic(
-            values in proptest::collection::vec(proptest::collection::vec(32u8..=255, 0..100), 5),
-        ) {
+        fn no_header_makes_the_parser_panic(value in proptest::collection::vec(32u8..=255, 0..100)) {
             let mut headers = HeaderMap::new();
-            let names = [HEADER_NODE, HEADER_TIME, HEADER_NONCE, HEADER_SIGNATURE, "authorization"];
-            for (name, value) in names.into_iter().zip(values) {
-                if let Ok(value) = HeaderValue::from_bytes(&value) {
-                    headers.insert(name, value);
-                }
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                headers.insert(header::AUTHORIZATION, value);
             }
-            let _ = NodeHeaders::read(&headers);
             let _ = bearer(&headers);
         }
     }

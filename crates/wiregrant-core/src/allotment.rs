@@ -1,7 +1,7 @@
 //! What a device may move, in which stretch of time, and how much of it is left, coarsely.
 
-use crate::Bytes;
 use crate::word::word;
+use crate::{Bytes, Timestamp};
 
 word! {
     /// The stretch of time that an allotment is for.
@@ -12,6 +12,29 @@ word! {
     Total = "total",
     /// Each calendar month, in UTC; it is lifted by itself when the month turns.
     Month = "month",
+}
+
+impl Period {
+    /// How often what is given for this period is given from `since` until `until`, a moment that is no longer in it: once in
+    /// total, or once for each calendar month that has begun.
+    #[must_use]
+    pub fn times(self, since: Timestamp, until: Timestamp) -> u64 {
+        match self {
+            Self::Total => 1,
+            Self::Month => {
+                let last =
+                    Timestamp::from_unix_seconds(until.unix_seconds().saturating_sub(1)).unwrap_or(since);
+                month_number(last).saturating_sub(month_number(since)).saturating_add(1)
+            }
+        }
+    }
+}
+
+/// Counts calendar months in UTC, without gaps.
+fn month_number(moment: Timestamp) -> u64 {
+    let moment = jiff::Timestamp::from_second(moment.unix_seconds()).expect("held between 1970 and 9999");
+    let date = jiff::tz::Offset::UTC.to_datetime(moment).date();
+    u64::from(date.year().unsigned_abs()) * 12 + u64::from(date.month().unsigned_abs())
 }
 
 word! {
@@ -48,6 +71,31 @@ impl Level {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_monthly_allotment_is_given_again_with_the_first_second_of_each_month() {
+        let months =
+            |since: &str, until: &str| Period::Month.times(since.parse().unwrap(), until.parse().unwrap());
+        assert_eq!(months("2026-07-06T12:00:00Z", "2026-07-06T12:00:01Z"), 1);
+        assert_eq!(
+            months("2026-07-06T12:00:00Z", "2026-08-01T00:00:00Z"),
+            1,
+            "August has not begun before its start"
+        );
+        assert_eq!(months("2026-07-06T12:00:00Z", "2026-08-01T00:00:01Z"), 2);
+        assert_eq!(months("2026-11-30T23:59:59Z", "2027-02-01T12:00:00Z"), 4);
+        assert_eq!(
+            months("2026-07-06T12:00:00Z", "2026-07-06T12:00:00Z"),
+            1,
+            "never less than the month of its issue"
+        );
+        assert_eq!(months("2026-07-06T12:00:00Z", "2026-05-01T00:00:00Z"), 1);
+        assert_eq!(
+            Period::Total
+                .times("2026-07-06T12:00:00Z".parse().unwrap(), "2027-07-06T12:00:00Z".parse().unwrap()),
+            1
+        );
+    }
 
     #[test]
     fn a_level_says_what_is_left_and_no_more() {

@@ -2,6 +2,7 @@
 
 use sqlx::QueryBuilder;
 use transparency_log::Hash;
+use wiregrant_core::allotment::Period;
 use wiregrant_core::usage_report::Class;
 use wiregrant_core::{Bytes, Timestamp};
 
@@ -9,7 +10,7 @@ use crate::column::{bigint, row};
 use crate::session::db;
 use crate::{Read, StoreError, Write};
 
-/// Rows of one insert: eight values each.
+/// Rows of one insert: nine values each.
 const ROWS_PER_INSERT: usize = 500;
 
 row! {
@@ -24,8 +25,10 @@ row! {
         pub issuer: String,
         /// Devices it may have.
         pub devices: u64,
-        /// Bytes it may use in total.
+        /// Bytes it may use in a `period`.
         pub quota_bytes: Bytes,
+        /// What the quota is for.
+        pub period: Period,
         /// Not valid from here on.
         pub expires: Timestamp,
         /// Issued when.
@@ -45,8 +48,10 @@ row! {
         pub devices: u64,
         /// Devices it has and has not removed.
         pub devices_used: u64,
-        /// Bytes it may use in total.
+        /// Bytes it may use in a `period`.
         pub quota_bytes: Bytes,
+        /// What the quota is for.
+        pub period: Period,
         /// Not valid from here on.
         pub expires: Timestamp,
     }
@@ -61,8 +66,10 @@ pub struct NewAccessCodes {
     pub issuer: String,
     /// Devices each may have.
     pub devices: u64,
-    /// Bytes each may use in total.
+    /// Bytes each may use in a `period`.
     pub quota_bytes: Bytes,
+    /// What the quota is for.
+    pub period: Period,
     /// Not valid from here on.
     pub expires: Timestamp,
 }
@@ -74,7 +81,7 @@ impl Read {
     /// Those of the database.
     pub async fn access_code(&mut self, code_hash: Hash) -> Result<Option<AccessCode>, StoreError> {
         Ok(db!(self, connection => sqlx::query_as(
-            "select number, class, issuer, devices, quota_bytes, expires, created_at
+            "select number, class, issuer, devices, quota_bytes, period, expires, created_at
                from access_codes
               where code_hash = $1",
         )
@@ -93,7 +100,7 @@ impl Read {
         issuer: &str,
     ) -> Result<Vec<AccessCodeUse>, StoreError> {
         Ok(db!(self, connection => sqlx::query_as(
-            "select c.number, c.class, c.devices, c.quota_bytes, c.expires,
+            "select c.number, c.class, c.devices, c.quota_bytes, c.period, c.expires,
                     (select count(*)
                        from devices
                       where code_number = c.number
@@ -109,31 +116,47 @@ impl Read {
         .await)?)
     }
 
-    /// What all assigned codes issued before a moment may use together, held at the most a unit of bytes can say.
+    /// What all assigned codes issued before a moment could use together up to it, held at the most a unit of bytes can say.
     ///
     /// # Errors
     /// Those of the database.
     pub async fn assigned_quota_issued(&mut self, before: Timestamp) -> Result<Bytes, StoreError> {
         // Summed by amount, because a sum in SQL fails where it passes 2^63-1, and then no epoch could be closed.
-        let amounts: Vec<(i64, i64)> = db!(self, connection => sqlx::query_as(
-            "select quota_bytes, count(*)
-               from access_codes
-              where class = 'assigned'
-                and created_at < $1
-              group by quota_bytes",
+        let given: Vec<Given> = db!(self, connection => sqlx::query_as(
+            "select quota_bytes as amount, period, since, until, count(*) as times
+               from (select quota_bytes, period,
+                            case period when 'month' then created_at else 0 end as since,
+                            case period when 'month' then expires else 0 end as until
+                       from access_codes
+                      where class = 'assigned'
+                        and created_at < $1) as codes
+              group by quota_bytes, period, since, until",
         )
         .bind(before.unix_seconds())
         .fetch_all(connection)
         .await)?;
-        Ok(total_bytes(&amounts))
+        Ok(total_bytes(&given, before))
     }
 }
 
-/// The sum of `(bytes, how often)`, held at the most that a unit of bytes can say.
-pub(crate) fn total_bytes(amounts: &[(i64, i64)]) -> Bytes {
-    let total = amounts.iter().fold(0_u128, |total, (bytes, count)| {
-        let amount = u128::from(bytes.unsigned_abs()).saturating_mul(u128::from(count.unsigned_abs()));
-        total.saturating_add(amount)
+row! {
+    /// An amount that several were given alike. Where it is given once in total, its moments are of no account.
+    #[derive(Debug)]
+    pub(crate) struct Given {
+        pub(crate) amount: Bytes,
+        pub(crate) period: Period,
+        pub(crate) since: Timestamp,
+        pub(crate) until: Timestamp,
+        pub(crate) times: u64,
+    }
+}
+
+/// The sum of what was given before a moment, held at the most that a unit of bytes can say.
+pub(crate) fn total_bytes(given: &[Given], before: Timestamp) -> Bytes {
+    let total = given.iter().fold(0_u128, |total, given| {
+        let periods = given.period.times(given.since, given.until.min(before));
+        let amount = u128::from(given.amount.get()).saturating_mul(u128::from(given.times));
+        total.saturating_add(amount.saturating_mul(u128::from(periods)))
     });
     u64::try_from(total).ok().and_then(|total| Bytes::new(total).ok()).unwrap_or(Bytes::MAX)
 }
@@ -160,8 +183,8 @@ impl Write {
         for rows in rows.chunks(ROWS_PER_INSERT) {
             db!(self, connection, Driver => {
                 let mut insert = QueryBuilder::<Driver>::new(
-                    "insert into access_codes (number, code_hash, class, issuer, devices, quota_bytes, expires, \
-                     created_at) ",
+                    "insert into access_codes (number, code_hash, class, issuer, devices, quota_bytes, period, \
+                     expires, created_at) ",
                 );
                 insert.push_values(rows, |mut row, (number, code_hash)| {
                     row.push_bind(*number)
@@ -170,6 +193,7 @@ impl Write {
                         .push_bind(codes.issuer.as_str())
                         .push_bind(devices)
                         .push_bind(codes.quota_bytes.as_i64())
+                        .push_bind(codes.period.as_str())
                         .push_bind(codes.expires.unix_seconds())
                         .push_bind(now.unix_seconds());
                 });
@@ -184,11 +208,32 @@ impl Write {
 mod tests {
     use super::*;
 
+    fn given(amount: u64, period: Period, times: u64) -> Given {
+        let at = |text: &str| text.parse().unwrap();
+        let (since, until) = (at("2026-07-06T12:00:00Z"), at("2026-10-01T00:00:00Z"));
+        Given { amount: Bytes::new(amount).unwrap(), period, since, until, times }
+    }
+
     #[test]
     fn a_sum_of_quotas_stops_at_the_most_bytes_can_say() {
-        assert_eq!(total_bytes(&[(5, 3), (2, 1)]).get(), 17);
-        assert_eq!(total_bytes(&[(i64::MAX, 1)]), Bytes::MAX);
-        assert_eq!(total_bytes(&[(i64::MAX, i64::MAX), (i64::MAX, i64::MAX)]), Bytes::MAX);
-        assert_eq!(total_bytes(&[]), Bytes::ZERO);
+        let (most, before) = (i64::MAX.unsigned_abs(), "2027-01-01T00:00:00Z".parse().unwrap());
+        let total = |amounts: &[(u64, u64)]| {
+            let given: Vec<_> =
+                amounts.iter().map(|(amount, times)| given(*amount, Period::Total, *times)).collect();
+            total_bytes(&given, before)
+        };
+        assert_eq!(total(&[(5, 3), (2, 1)]).get(), 17);
+        assert_eq!(total(&[(most, 1)]), Bytes::MAX);
+        assert_eq!(total(&[(most, most), (most, most)]), Bytes::MAX);
+        assert_eq!(total(&[]), Bytes::ZERO);
+    }
+
+    #[test]
+    fn a_monthly_quota_counts_for_each_month_begun_until_the_code_expires() {
+        let total = |before: &str| total_bytes(&[given(5, Period::Month, 2)], before.parse().unwrap()).get();
+        assert_eq!(total("2026-07-07T00:00:00Z"), 10);
+        assert_eq!(total("2026-08-01T00:00:01Z"), 20);
+        assert_eq!(total("2026-09-15T00:00:00Z"), 30);
+        assert_eq!(total("2030-01-01T00:00:00Z"), 30, "it expired with September");
     }
 }

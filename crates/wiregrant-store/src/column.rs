@@ -5,7 +5,9 @@ use std::str::FromStr;
 use sqlx::error::BoxDynError;
 use sqlx::{ColumnIndex, Decode, Row, Type};
 use transparency_log::Hash;
-use wiregrant_core::api::NodeState;
+use wiregrant_core::allotment::{Level, Period};
+use wiregrant_core::api::{NodeState, Pause};
+use wiregrant_core::socks5::Socks5Username;
 use wiregrant_core::usage_report::{Backend, Class};
 use wiregrant_core::{
     BatchId, Bytes, DistributorId, GrantId, LocationId, NodeId, OperatorId, Sats, Timestamp,
@@ -74,7 +76,20 @@ macro_rules! text_columns {
         }
     )+};
 }
-text_columns!(BatchId, DistributorId, GrantId, LocationId, NodeId, OperatorId, Class, Backend);
+text_columns!(
+    BatchId,
+    DistributorId,
+    GrantId,
+    LocationId,
+    NodeId,
+    OperatorId,
+    Class,
+    Backend,
+    Level,
+    Pause,
+    Period,
+    Socks5Username
+);
 
 macro_rules! integer_columns {
     ($($fact:ty),+) => {$(

@@ -2,10 +2,15 @@
 
 use std::ops::RangeInclusive;
 
+use sqlx::QueryBuilder;
+use transparency_log::Hash;
+use wiregrant_core::allotment::{Level, Period};
+use wiregrant_core::api::DeviceLevel;
+use wiregrant_core::socks5::{Socks5Login, Socks5Username};
 use wiregrant_core::usage_report::Class;
 use wiregrant_core::{Bytes, NodeId, Timestamp, WireGuardPublicKey};
 
-use crate::codes::total_bytes;
+use crate::codes::{Given, total_bytes};
 use crate::column::{bigint, row};
 use crate::session::db;
 use crate::{Read, StoreError, Write};
@@ -24,10 +29,18 @@ row! {
         pub host_number: Option<u32>,
         /// Who chose the node.
         pub class: Class,
-        /// What it may move in total.
+        /// What it may move in a `period`.
         pub allotment: Bytes,
+        /// What the allotment is for.
+        pub period: Period,
+        /// What is left of it, as the node said last.
+        pub level: Option<Level>,
         /// When it stops being a peer.
         pub expires: Timestamp,
+        /// Its name at the node's SOCKS5 service, where it has a login.
+        pub socks5_username: Option<Socks5Username>,
+        /// SHA-256 of the password that goes with it.
+        pub socks5_password_hash: Option<Hash>,
         /// Since when.
         pub placed_at: Timestamp,
         /// Until when.
@@ -46,8 +59,10 @@ pub struct NewDevice {
     pub node: NodeId,
     /// Who chose the node.
     pub class: Class,
-    /// What it may move in total.
+    /// What it may move in a `period`.
     pub allotment: Bytes,
+    /// What the allotment is for.
+    pub period: Period,
     /// When it stops being a peer.
     pub expires: Timestamp,
 }
@@ -66,8 +81,20 @@ pub struct Placed {
 pub struct AssignedDevices {
     /// How many.
     pub devices: u64,
-    /// What they may move together, held at the most a unit of bytes can say.
+    /// What they could move together up to that moment, held at the most a unit of bytes can say.
     pub allotment: Bytes,
+}
+
+/// Devices of one statement that sets a level.
+const LEVELS_PER_UPDATE: usize = 500;
+
+impl Device {
+    /// How it shows itself to the node's SOCKS5 service, where it may.
+    #[must_use]
+    pub fn socks5_login(&self) -> Option<Socks5Login> {
+        let (username, password_hash) = (self.socks5_username.clone()?, self.socks5_password_hash?);
+        Some(Socks5Login { username, password_hash })
+    }
 }
 
 impl Read {
@@ -77,7 +104,8 @@ impl Read {
     /// Those of the database.
     pub async fn device(&mut self, public_key: &WireGuardPublicKey) -> Result<Option<Device>, StoreError> {
         Ok(db!(self, connection => sqlx::query_as(
-            "select public_key, code_number, node, host_number, class, allotment, expires, placed_at, removed_at
+            "select public_key, code_number, node, host_number, class, allotment, period, level, expires,
+                    socks5_username, socks5_password_hash, placed_at, removed_at
                from devices
               where public_key = $1",
         )
@@ -92,7 +120,8 @@ impl Read {
     /// Those of the database.
     pub async fn live_devices(&mut self, node: &NodeId, now: Timestamp) -> Result<Vec<Device>, StoreError> {
         Ok(db!(self, connection => sqlx::query_as(
-            "select public_key, code_number, node, host_number, class, allotment, expires, placed_at, removed_at
+            "select public_key, code_number, node, host_number, class, allotment, period, level, expires,
+                    socks5_username, socks5_password_hash, placed_at, removed_at
                from devices
               where node = $1
                 and removed_at is null
@@ -112,7 +141,8 @@ impl Read {
     pub async fn devices_of_code(&mut self, code_number: u64) -> Result<Vec<Device>, StoreError> {
         let code_number = bigint("access code", code_number)?;
         Ok(db!(self, connection => sqlx::query_as(
-            "select public_key, code_number, node, host_number, class, allotment, expires, placed_at, removed_at
+            "select public_key, code_number, node, host_number, class, allotment, period, level, expires,
+                    socks5_username, socks5_password_hash, placed_at, removed_at
                from devices
               where code_number = $1
               order by placed_at, public_key",
@@ -131,20 +161,23 @@ impl Read {
         node: &NodeId,
         before: Timestamp,
     ) -> Result<AssignedDevices, StoreError> {
-        let amounts: Vec<(i64, i64)> = db!(self, connection => sqlx::query_as(
-            "select allotment, count(*)
-               from devices
-              where node = $1
-                and class = 'assigned'
-                and placed_at < $2
-              group by allotment",
+        let given: Vec<Given> = db!(self, connection => sqlx::query_as(
+            "select allotment as amount, period, since, until, count(*) as times
+               from (select allotment, period,
+                            case period when 'month' then placed_at else 0 end as since,
+                            case period when 'month' then expires else 0 end as until
+                       from devices
+                      where node = $1
+                        and class = 'assigned'
+                        and placed_at < $2) as placed
+              group by allotment, period, since, until",
         )
         .bind(node.as_str())
         .bind(before.unix_seconds())
         .fetch_all(connection)
         .await)?;
-        let devices = amounts.iter().map(|(_, count)| count.unsigned_abs()).sum();
-        Ok(AssignedDevices { devices, allotment: total_bytes(&amounts) })
+        let devices = given.iter().map(|given| given.times).sum();
+        Ok(AssignedDevices { devices, allotment: total_bytes(&given, before) })
     }
 
     /// The lowest number in `hosts` that no device of the node has or had.
@@ -197,8 +230,9 @@ impl Write {
         };
         let Some(host_number) = host_number else { return Ok(None) };
         db!(self, connection => sqlx::query(
-            "insert into devices (public_key, code_number, node, host_number, class, allotment, expires, placed_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "insert into devices (public_key, code_number, node, host_number, class, allotment, period, expires,
+                                  placed_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(device.public_key.as_bytes().as_slice())
         .bind(code_number)
@@ -206,6 +240,7 @@ impl Write {
         .bind(host_number)
         .bind(device.class.as_str())
         .bind(device.allotment.as_i64())
+        .bind(device.period.as_str())
         .bind(device.expires.unix_seconds())
         .bind(now.unix_seconds())
         .execute(connection)
@@ -242,7 +277,8 @@ impl Write {
         let Some((public_key, host_number)) = longest_idle else { return Ok(None) };
         db!(self, connection => sqlx::query(
             "update devices
-                set host_number = null, removed_at = coalesce(removed_at, $2)
+                set host_number = null, removed_at = coalesce(removed_at, $2), level = null,
+                    socks5_username = null, socks5_password_hash = null
               where public_key = $1",
         )
         .bind(public_key.as_slice())
@@ -264,7 +300,7 @@ impl Write {
     ) -> Result<NodeId, StoreError> {
         let node: Option<String> = db!(self, connection => sqlx::query_scalar(
             "update devices
-                set removed_at = $2
+                set removed_at = $2, level = null, socks5_username = null, socks5_password_hash = null
               where public_key = $1
                 and removed_at is null
              returning node",
@@ -273,6 +309,65 @@ impl Write {
         .bind(now.unix_seconds())
         .fetch_optional(connection)
         .await)?;
+        self.moved(public_key, node).await
+    }
+
+    /// Overwrites what devices of the node have left; devices that are not the node's, or are gone, are passed over.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn set_levels(&mut self, node: &NodeId, levels: &[DeviceLevel]) -> Result<(), StoreError> {
+        for level in Level::ALL {
+            let keys: Vec<_> = levels.iter().filter(|known| known.level == *level).collect();
+            for keys in keys.chunks(LEVELS_PER_UPDATE) {
+                db!(self, connection, Driver => {
+                    let mut update = QueryBuilder::<Driver>::new("update devices set level = ");
+                    update.push_bind(level.as_str()).push(" where node = ").push_bind(node.as_str());
+                    update.push(" and removed_at is null and public_key in (");
+                    let mut list = update.separated(", ");
+                    for known in keys {
+                        list.push_bind(known.public_key.as_bytes().as_slice());
+                    }
+                    update.push(")");
+                    update.build().persistent(false).execute(connection).await.map(drop)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a device a login at its node's SOCKS5 service in place of the one it had, moves the node's revision up, and names
+    /// the node.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such device, or it was removed; [`StoreError::Exists`] for a username of
+    /// another device.
+    pub async fn set_socks5_login(
+        &mut self,
+        public_key: &WireGuardPublicKey,
+        login: &Socks5Login,
+    ) -> Result<NodeId, StoreError> {
+        let node: Option<String> = db!(self, connection => sqlx::query_scalar(
+            "update devices
+                set socks5_username = $2, socks5_password_hash = $3
+              where public_key = $1
+                and removed_at is null
+             returning node",
+        )
+        .bind(public_key.as_bytes().as_slice())
+        .bind(login.username.as_str())
+        .bind(login.password_hash.0.as_slice())
+        .fetch_optional(connection)
+        .await)?;
+        self.moved(public_key, node).await
+    }
+
+    /// The node of a device that was changed, whose revision moves up.
+    async fn moved(
+        &mut self,
+        public_key: &WireGuardPublicKey,
+        node: Option<String>,
+    ) -> Result<NodeId, StoreError> {
         let node = node.ok_or_else(|| StoreError::NotFound { what: "device", id: public_key.to_string() })?;
         let node = node.parse().map_err(|error| StoreError::corrupt("devices", error))?;
         self.bump_revision(&node).await?;

@@ -58,7 +58,7 @@ pub use grants::{Grant, Membership};
 pub use invitations::Invitation;
 pub use locations::Location;
 pub use log::{Appended, Log};
-pub use nodes::{Candidate, NewNode, Node, NodeOverview};
+pub use nodes::{Candidate, Condition, NewNode, Node, NodeOverview};
 pub use operators::{Destination, Operator};
 pub use reports::{Evidence, MAX_EVIDENCE_PER_NODE, Report};
 pub use session::{Read, Write};

@@ -1,6 +1,6 @@
 //! Nodes: their keys, their state, their place in the address pools.
 
-use wiregrant_core::api::NodeState;
+use wiregrant_core::api::{NodeState, Pause};
 use wiregrant_core::usage_report::Backend;
 use wiregrant_core::{LocationId, NodeId, OperatorId, Timestamp, WireGuardPublicKey};
 
@@ -36,6 +36,10 @@ row! {
         pub agent: String,
         /// Which WireGuard it has.
         pub backend: Backend,
+        /// Where clients reach its SOCKS5 service.
+        pub socks5_endpoint: Option<String>,
+        /// Why it serves nobody for now.
+        pub paused: Option<Pause>,
         /// Since when.
         pub enrolled_at: Timestamp,
         /// When its agent last asked for anything.
@@ -66,6 +70,21 @@ pub struct NewNode {
     pub backend: Backend,
 }
 
+/// What a node says about itself; each one overwrites the last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// The agent's version.
+    pub agent: String,
+    /// Which WireGuard it has.
+    pub backend: Backend,
+    /// Where clients reach it.
+    pub endpoint: String,
+    /// Where clients reach its SOCKS5 service.
+    pub socks5_endpoint: Option<String>,
+    /// Why it serves nobody for now.
+    pub paused: Option<Pause>,
+}
+
 row! {
     /// A node as its operator sees it.
     #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +97,14 @@ row! {
         pub location: LocationId,
         /// Where clients reach it.
         pub endpoint: String,
+        /// Where clients reach its SOCKS5 service.
+        pub socks5_endpoint: Option<String>,
+        /// The agent's version.
+        pub agent: String,
+        /// Which WireGuard it has.
+        pub backend: Backend,
+        /// Why it serves nobody for now.
+        pub paused: Option<Pause>,
         /// Where it is in its life.
         pub state: NodeState,
         /// When its agent last asked for anything.
@@ -94,7 +121,7 @@ row! {
 }
 
 row! {
-    /// A node that may be given one more device.
+    /// A node that may be given one more device, unless it is paused.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Candidate {
         /// The id.
@@ -107,6 +134,10 @@ row! {
         pub devices: u64,
         /// When its agent last asked for anything.
         pub last_seen: Timestamp,
+        /// Where clients reach its SOCKS5 service.
+        pub socks5_endpoint: Option<String>,
+        /// Why it serves nobody for now.
+        pub paused: Option<Pause>,
     }
 }
 
@@ -118,7 +149,7 @@ impl Read {
     pub async fn node(&mut self, node: &NodeId) -> Result<Option<Node>, StoreError> {
         Ok(db!(self, connection => sqlx::query_as(
             "select node, operator, location, vkey, identity_key, wireguard_public_key, endpoint, number,
-                    state, revision, agent, backend, enrolled_at, last_seen
+                    state, revision, agent, backend, socks5_endpoint, paused, enrolled_at, last_seen
                from nodes
               where node = $1",
         )
@@ -158,7 +189,8 @@ impl Read {
         now: Timestamp,
     ) -> Result<Vec<NodeOverview>, StoreError> {
         Ok(db!(self, connection => sqlx::query_as(
-            "select n.node, n.operator, n.location, n.endpoint, n.state, n.last_seen,
+            "select n.node, n.operator, n.location, n.endpoint, n.socks5_endpoint, n.agent, n.backend, n.paused,
+                    n.state, n.last_seen,
                     (select count(*)
                        from devices d
                       where d.node = n.node
@@ -195,7 +227,7 @@ impl Read {
         now: Timestamp,
     ) -> Result<Vec<Candidate>, StoreError> {
         Ok(db!(self, connection => sqlx::query_as(
-            "select n.node, n.operator, n.location, n.last_seen,
+            "select n.node, n.operator, n.location, n.last_seen, n.socks5_endpoint, n.paused,
                     (select count(*)
                        from devices d
                       where d.node = n.node
@@ -281,6 +313,28 @@ impl Write {
         .await
         .map(|done| done.rows_affected()))?;
         expect_node(node, (touched > 0).then_some(()))
+    }
+
+    /// Overwrites what the node says about itself.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn set_condition(&mut self, node: &NodeId, condition: &Condition) -> Result<(), StoreError> {
+        let set = db!(self, connection => sqlx::query(
+            "update nodes
+                set agent = $2, backend = $3, endpoint = $4, socks5_endpoint = $5, paused = $6
+              where node = $1",
+        )
+        .bind(node.as_str())
+        .bind(condition.agent.as_str())
+        .bind(condition.backend.as_str())
+        .bind(condition.endpoint.as_str())
+        .bind(condition.socks5_endpoint.as_deref())
+        .bind(condition.paused.map(Pause::as_str))
+        .execute(connection)
+        .await
+        .map(|done| done.rows_affected()))?;
+        expect_node(node, (set > 0).then_some(()))
     }
 
     /// Moves the node to another state, and its revision up.

@@ -5,13 +5,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use data_encoding::HEXLOWER;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
-use wiregrant_core::api::{PREFIX, Problem};
+use wiregrant_core::api::{HEADER_IDEMPOTENCY_KEY, PREFIX, Problem};
 use zeroize::Zeroizing;
 
+use crate::command::random;
 use crate::failure::{Refused, Usage};
 use crate::private_file::{MAX_SECRET_BYTES, read_text};
 
@@ -104,23 +106,24 @@ impl ControlPlane {
     /// # Errors
     /// As [`Self::get`].
     pub fn post<I: Serialize, T: DeserializeOwned>(&self, path: &str, body: &I) -> Result<T> {
-        self.read(path, self.send(path, &serde_json::to_vec(body)?))
+        self.read(path, self.send(path, &serde_json::to_vec(body)?, None))
     }
 
-    /// As [`Self::post`], for what the control plane answers alike however often it is sent: an answer lost on the way is
-    /// asked for again.
+    /// As [`Self::post`], for what the control plane answers alike however often it is sent under one name: an answer lost on
+    /// the way is asked for again.
     ///
     /// # Errors
     /// As [`Self::get`].
     pub fn post_repeatable<I: Serialize, T: DeserializeOwned>(&self, path: &str, body: &I) -> Result<T> {
         let body = serde_json::to_vec(body)?;
+        let name = HEXLOWER.encode(&random::<16>()?);
         for _ in 1..ATTEMPTS {
-            match self.send(path, &body) {
+            match self.send(path, &body, Some(&name)) {
                 Err(_) => {}
                 answer => return self.read(path, answer),
             }
         }
-        self.read(path, self.send(path, &body))
+        self.read(path, self.send(path, &body, Some(&name)))
     }
 
     /// Removes, and reads what is answered.
@@ -147,10 +150,13 @@ impl ControlPlane {
         self.credential.as_ref().map(|credential| Zeroizing::new(format!("Bearer {}", credential.as_str())))
     }
 
-    fn send(&self, path: &str, body: &[u8]) -> Result<Response<Body>, ureq::Error> {
+    fn send(&self, path: &str, body: &[u8], name: Option<&str>) -> Result<Response<Body>, ureq::Error> {
         let mut request = self.agent.post(self.address(path)).header("Content-Type", "application/json");
         if let Some(credential) = self.bearer() {
             request = request.header("Authorization", credential.as_str());
+        }
+        if let Some(name) = name {
+            request = request.header(HEADER_IDEMPOTENCY_KEY, name);
         }
         request.send(body)
     }

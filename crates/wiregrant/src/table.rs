@@ -1,5 +1,8 @@
 //! Tables for people: aligned columns of plain text.
 
+use wiregrant_core::Bytes;
+use wiregrant_core::allotment::Period;
+
 /// A column's head, and the side on which its cells stand.
 #[derive(Debug, Clone, Copy)]
 pub enum Column {
@@ -52,6 +55,14 @@ pub fn thousands(number: impl Into<i128>) -> String {
         text.push(digit);
     }
     if number < 0 { format!("-{text}") } else { text }
+}
+
+/// Traffic that is given for a period, in decimal GB.
+pub fn traffic(bytes: Bytes, period: Period) -> String {
+    match period {
+        Period::Total => bytes.to_gb(),
+        Period::Month => format!("{} a month", bytes.to_gb()),
+    }
 }
 
 /// The value, or a dash where there is none.

@@ -202,7 +202,7 @@ fn terms_have_the_defaults_of_the_format_and_sats_travel_as_strings() {
     at(&server, &["code", "issue", "--devices", "3", "--quota", "50GB", "--expires", "2026-08-01T00:00:00Z"]);
     assert_eq!(
         server.requests()[1].json(),
-        json!({ "count": 1, "devices": 3, "quota_bytes": "50000000000", "expires": "2026-08-01T00:00:00Z" })
+        json!({ "count": 1, "devices": 3, "quota_bytes": "50000000000", "period": "total", "expires": "2026-08-01T00:00:00Z" })
     );
 }
 

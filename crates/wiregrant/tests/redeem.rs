@@ -18,6 +18,7 @@ const NODE_KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
 fn device() -> serde_json::Value {
     json!({
+        "public_key": NODE_KEY,
         "configuration": {
             "address_v4": "10.64.0.2", "address_v6": "fd00::2", "dns": ["9.9.9.9"],
             "node_public_key": NODE_KEY, "endpoint": "198.51.100.7:51820"
@@ -60,7 +61,7 @@ fn the_private_key_is_in_no_byte_that_is_sent() {
     let public = x25519_dalek::PublicKey::from(&x25519_dalek::StaticSecret::from(key));
     assert_eq!(
         requests[0].json(),
-        json!({ "public_key": BASE64.encode(public.as_bytes()), "location": null })
+        json!({ "public_key": BASE64.encode(public.as_bytes()), "location": null, "socks5": false })
     );
     assert_eq!(run.json()["public_key"], BASE64.encode(public.as_bytes()));
     let spellings = [
@@ -106,6 +107,92 @@ fn an_answer_lost_on_the_way_is_asked_for_again_with_the_same_key() {
     let requests = server.requests();
     assert_eq!(requests.len(), 3);
     assert!(requests.iter().all(|request| request.body == requests[0].body));
+    let name = |request: &Request| {
+        let head = request.head();
+        head.lines()
+            .find_map(|line| line.strip_prefix("idempotency-key: "))
+            .map(str::to_owned)
+            .expect("a name")
+    };
+    assert!(requests.iter().all(|request| name(request) == name(&requests[0])), "it is one request");
+}
+
+#[test]
+fn a_socks5_login_is_shown_with_what_its_user_must_know_and_is_in_no_file() {
+    let access = json!({
+        "host": "198.51.100.7", "port": 1080, "username": "k7d2m9", "password": "correct-horse",
+        "link": "tg://socks?server=198.51.100.7&port=1080&user=k7d2m9&pass=correct-horse"
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("vpn.conf");
+    let mut created = device();
+    created["socks5_access"] = access.clone();
+    let server = Server::start(move |_| Answer::json(201, &created));
+    let url = server.url();
+    let arguments = ["--url", &url, "redeem", "--socks5", "--out", out.to_str().unwrap()];
+    let run = wiregrant_with(arguments, CODE);
+    assert_eq!(run.code, 0, "{run:?}");
+    for shown in [
+        "198.51.100.7",
+        "1080",
+        "k7d2m9",
+        "correct-horse",
+        "tg://socks?",
+        "NOT encrypted",
+        "sees where you go",
+    ] {
+        assert!(run.out.contains(shown), "{shown} is missing: {run:?}");
+    }
+    assert_eq!(server.requests()[0].json()["socks5"], true);
+    assert!(!fs::read_to_string(&out).unwrap().contains("correct-horse"));
+    let printed = wiregrant_with(["--url", &url, "redeem", "--socks5", "--out", "-"], CODE);
+    assert!(printed.code == 2 && printed.err.contains("--socks5"), "{printed:?}");
+
+    let code = folder.path().join("code");
+    fs::write(&code, CODE).unwrap();
+    let server = Server::start(move |_| Answer::json(200, &access));
+    let code = code.to_str().unwrap();
+    let run = wiregrant(["--url", &server.url(), "device", "socks5", NODE_KEY, "--code-file", code]);
+    assert!(
+        run.code == 0 && run.out.contains("correct-horse") && run.out.contains("NOT encrypted"),
+        "{run:?}"
+    );
+    assert_eq!(
+        server.requests()[0].line,
+        "POST /api/v1/devices/AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE/socks5"
+    );
+}
+
+#[test]
+fn a_persons_devices_show_what_is_left_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let code = folder.path().join("code");
+    fs::write(&code, CODE).unwrap();
+    let levels = [Some("over-half"), Some("under-half"), Some("under-a-tenth"), Some("exhausted"), None];
+    let devices: Vec<_> = levels
+        .iter()
+        .map(|level| {
+            let mut device = device();
+            device["level"] = json!(level);
+            device["period"] = json!("month");
+            device["paused"] = if *level == Some("exhausted") { json!("hours") } else { json!(null) };
+            device["socks5"] = json!({ "endpoint": "198.51.100.7:1080", "username": "k7d2m9" });
+            device
+        })
+        .collect();
+    let listed = json!({ "devices": devices, "devices_allowed": 5, "expires": "2026-08-01T00:00:00Z" });
+    let server = Server::start(move |_| Answer::json(200, &listed));
+    let run = wiregrant(["--url", &server.url(), "device", "list", "--code-file", code.to_str().unwrap()]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let rows: Vec<_> = run.out.lines().skip(1).collect();
+    let words = ["over half", "under half", "under a tenth", "nothing; the node pauses (hours)", "-"];
+    for (row, words) in rows.iter().zip(words) {
+        assert!(
+            row.contains(&format!("50.00 GB a month  {words}")) && row.ends_with("198.51.100.7:1080"),
+            "{row}"
+        );
+    }
+    assert!(rows[5].starts_with("5 of 5 devices"), "{run:?}");
 }
 
 #[test]

@@ -37,8 +37,8 @@ pub async fn create(
     let codes: Vec<AccessCode> = (0..new.count).map(|_| AccessCode::from_random(random::bytes())).collect();
     let hashes: Vec<_> =
         codes.iter().map(|code| plane.keys.hash(Purpose::AccessCode, code.reveal())).collect();
-    let NewAccessCodes { devices, quota_bytes, expires, .. } = new;
-    let kept = store::NewAccessCodes { class, issuer, devices, quota_bytes, expires };
+    let NewAccessCodes { devices, quota_bytes, period, expires, .. } = new;
+    let kept = store::NewAccessCodes { class, issuer, devices, quota_bytes, period, expires };
     let mut write = plane.store.write().await?;
     write.insert_access_codes(&hashes, &kept, now).await?;
     write.commit().await?;
@@ -53,8 +53,8 @@ pub async fn create(
 pub async fn list(State(plane): State<Shared>, caller: Caller) -> Answer<Json<List<AccessCodeState>>> {
     let (class, issuer) = issuer(&caller)?;
     let shown = |row: store::AccessCodeUse| {
-        let store::AccessCodeUse { number, class, devices, devices_used, quota_bytes, expires } = row;
-        AccessCodeState { number, class, devices, devices_used, quota_bytes, expires }
+        let store::AccessCodeUse { number, class, devices, devices_used, quota_bytes, period, expires } = row;
+        AccessCodeState { number, class, devices, devices_used, quota_bytes, period, expires }
     };
     let codes = plane.store.read().await?.access_codes_of(class, &issuer).await?;
     Ok(as_list(codes.into_iter().map(shown).collect()))

@@ -17,9 +17,6 @@ use crate::extract::{Path, Query};
 use crate::membership;
 use crate::sign_in::Caller;
 
-/// `last_seen` is not written more often than this: nobody needs it finer, and each write costs an fsync.
-const SEEN_SECONDS: u64 = 15;
-
 /// `?known=<revision>&wait=<seconds>`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,7 +40,6 @@ pub async fn wait(
     Query(waiting): Query<Waiting>,
 ) -> Answer<Json<Desired>> {
     caller.node(&node)?;
-    seen(&plane, &node).await?;
     let mut changes = plane.changes.listen(node.clone());
     let mut over =
         std::pin::pin!(tokio::time::sleep(Duration::from_secs(waiting.wait.min(MAX_WAIT_SECONDS))));
@@ -63,17 +59,6 @@ pub async fn wait(
 async fn present(plane: &ControlPlane, node: &NodeId) -> Answer<store::Node> {
     let row = plane.store.read().await?.node(node).await?;
     row.ok_or_else(|| Failure::not_found("node", node))
-}
-
-async fn seen(plane: &ControlPlane, node: &NodeId) -> Answer<()> {
-    let now = plane.clock.now();
-    let last = present(plane, node).await?.last_seen;
-    if last.is_none_or(|last| last.distance_seconds(now) >= SEEN_SECONDS) {
-        let mut write = plane.store.write().await?;
-        write.touch_last_seen(node, now).await?;
-        write.commit().await?;
-    }
-    Ok(())
 }
 
 /// All of it as of one moment.
@@ -111,9 +96,9 @@ async fn peers(
             allowed_ips: addresses.allowed_ips(device.host_number?),
             class: device.class,
             allotment: device.allotment,
+            period: device.period,
             expires: device.expires,
-            period: wiregrant_core::allotment::Period::Total,
-            socks5: None,
+            socks5: device.socks5_login(),
         })
     };
     Ok(read.live_devices(&node.node, now).await?.into_iter().filter_map(peer).collect())

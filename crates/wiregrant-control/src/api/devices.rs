@@ -5,13 +5,15 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use data_encoding::BASE64URL_NOPAD;
 use wiregrant_core::WireGuardPublicKey;
-use wiregrant_core::api::{CodeDevices, Device, DeviceCreated, NewDevice};
+use wiregrant_core::api::{CodeDevices, DeviceCreated, NewDevice, Socks5Access};
+use wiregrant_store::{self as store, AccessCode, Read};
 
 use crate::control_plane::Shared;
 use crate::error::{Answer, Failure};
-use crate::extract::{Json as Body, Path};
-use crate::placement;
+use crate::extract::{IdempotencyKey, Json as Body, Path};
+use crate::placement::{self, Wish};
 use crate::sign_in::Caller;
+use crate::socks5_login;
 
 /// `POST /devices`
 ///
@@ -20,10 +22,13 @@ use crate::sign_in::Caller;
 pub async fn create(
     State(plane): State<Shared>,
     caller: Caller,
+    request: IdempotencyKey,
     Body(new): Body<NewDevice>,
 ) -> Answer<(StatusCode, Json<DeviceCreated>)> {
     let code = caller.access_code()?;
-    let created = placement::place(&plane, &code, new.public_key.checked()?, new.location.as_ref()).await?;
+    let NewDevice { public_key, location, socks5 } = new;
+    let wish = Wish { public_key: public_key.checked()?, location, socks5: socks5.then_some(request) };
+    let created = placement::place(&plane, &code, &wish).await?;
     plane.changes.of(&created.node);
     Ok((StatusCode::CREATED, Json(created.answer)))
 }
@@ -37,11 +42,8 @@ pub async fn list(State(plane): State<Shared>, caller: Caller) -> Answer<Json<Co
     let mut read = plane.store.read().await?;
     let mut devices = Vec::new();
     for device in read.devices_of_code(code.number).await? {
-        let public_key = device.public_key;
         if device.removed_at.is_none() {
-            let shown = placement::shown(&plane, &mut read, device).await?.answer;
-            let DeviceCreated { location, configuration, .. } = shown;
-            devices.push(Device { public_key, location, configuration });
+            devices.push(placement::shown(&plane, &mut read, device).await?);
         }
     }
     Ok(Json(CodeDevices { devices, devices_allowed: code.devices, expires: code.expires }))
@@ -57,16 +59,40 @@ pub async fn remove(
     Path(public_key): Path<String>,
 ) -> Answer<StatusCode> {
     let code = caller.access_code()?;
-    let key = BASE64URL_NOPAD.decode(public_key.trim_end_matches('=').as_bytes()).ok();
-    let key = key.and_then(|key| <[u8; 32]>::try_from(key).ok()).map(WireGuardPublicKey::from);
-    let key = key.ok_or_else(|| Failure::field("public key", &public_key, "32 bytes in base64url"))?;
     let mut write = plane.store.write().await?;
-    let device = write.device(&key).await?.filter(|device| device.code_number == code.number);
-    let device = device.ok_or_else(|| Failure::not_found("device", key))?;
+    let device = of_code(&mut write, &code, &public_key).await?;
     if device.removed_at.is_none() {
-        let node = write.remove_device(&key, plane.clock.now()).await?;
+        let node = write.remove_device(&device.public_key, plane.clock.now()).await?;
         write.commit().await?;
         plane.changes.of(&node);
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /devices/{public key, base64url}/socks5`: a login with a new password; the old one stops.
+///
+/// # Errors
+/// `not-found` for a key that is no device of this code or was removed, `conflict` where its node has no SOCKS5 service.
+pub async fn socks5(
+    State(plane): State<Shared>,
+    caller: Caller,
+    request: IdempotencyKey,
+    Path(public_key): Path<String>,
+) -> Answer<Json<Socks5Access>> {
+    let code = caller.access_code()?;
+    let mut write = plane.store.write().await?;
+    let device = of_code(&mut write, &code, &public_key).await?;
+    let access = socks5_login::give(&plane, &mut write, &device.public_key, &request).await?;
+    write.commit().await?;
+    plane.changes.of(&device.node);
+    Ok(Json(access))
+}
+
+/// The device of this code with a key from a path, removed or not.
+async fn of_code(read: &mut Read, code: &AccessCode, public_key: &str) -> Answer<store::Device> {
+    let key = BASE64URL_NOPAD.decode(public_key.trim_end_matches('=').as_bytes()).ok();
+    let key = key.and_then(|key| <[u8; 32]>::try_from(key).ok()).map(WireGuardPublicKey::from);
+    let key = key.ok_or_else(|| Failure::field("public key", public_key, "32 bytes in base64url"))?;
+    let device = read.device(&key).await?.filter(|device| device.code_number == code.number);
+    device.ok_or_else(|| Failure::not_found("device", key))
 }

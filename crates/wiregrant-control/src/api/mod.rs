@@ -2,6 +2,7 @@
 
 pub mod access_codes;
 pub mod batches;
+pub mod condition;
 pub mod desired;
 pub mod devices;
 pub mod distributors;

@@ -5,14 +5,20 @@ mod bad_input;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod condition;
+#[cfg(test)]
 mod ingest;
 #[cfg(test)]
 mod money;
+#[cfg(test)]
+mod node_requests;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
 mod publication;
 #[cfg(test)]
 mod roles;
+#[cfg(test)]
+mod socks5;
 #[cfg(test)]
 mod support;

@@ -363,3 +363,33 @@ async fn an_operator_with_a_key_signs_where_they_are_paid() {
         .problem(ProblemKind::InvalidRequest);
     let _: Verifier = vkey.parse().unwrap();
 }
+
+#[tokio::test]
+async fn a_monthly_allotment_is_credited_once_for_each_month_that_has_begun() {
+    let plane = Plane::start().await;
+    plane.operator("nordlicht").await;
+    plane.location("de-fra").await;
+    let mut node = plane.node("nordlicht", "de-fra", 1).await;
+    let ngo = plane.distributor("ngo").await;
+    let expires = plane.now().plus_seconds(90 * 24 * 3_600);
+    let new = json!({ "count": 1, "devices": 1, "quota_bytes": (10 * MB).to_string(), "period": "month", "expires": expires });
+    let created: Value = plane.ask(Method::POST, "/access-codes", &ngo, new).await.json();
+    let device = json!({ "public_key": device_key(20) });
+    plane.ask(Method::POST, "/devices", created["codes"][0].as_str().unwrap(), device).await.ok();
+    plane.clock.advance(30 * 24 * 3_600); // from the 6th of July into August
+    plane.grant("spring", 1, 1_000_000, |_| {}).await;
+    plane.admit("spring", &node).await;
+    begin_without_past(&plane, &mut node).await;
+    epoch(&plane, 1, &mut [(&mut node, 25 * MB)]).await;
+    let statement = closed(&plane, 1).await;
+    assert_eq!(statement.issued.get(), 20);
+    assert_eq!(statement.nodes[&node.id].units.unwrap().get(), 20);
+    let inputs = inputs(&plane, 1).await;
+    assert_eq!(inputs.nodes[&node.id].disallowed[&Reason::Quota].get(), 5 * MB);
+}
+
+/// The epoch begins; nothing was served before.
+async fn begin_without_past(plane: &Plane, node: &mut FakeNode) {
+    node.report(plane, plane.now(), |_| {}).await;
+    plane.clock.advance(61);
+}

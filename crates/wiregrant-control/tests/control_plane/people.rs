@@ -41,8 +41,8 @@ async fn a_redeemed_code_becomes_a_peer_on_a_node_at_once() {
     assert_eq!(peers[0].allotment.get(), 5 * GB);
     let ips: Vec<String> = peers[0].allowed_ips.iter().map(ToString::to_string).collect();
     assert_eq!(ips, ["10.64.0.2/32", "fd77:6772::2/128"]);
-    assert_eq!(created.configuration.address_v4.to_string(), "10.64.0.2");
-    assert_eq!(created.configuration.endpoint, "198.51.1.7:51820");
+    assert_eq!(created.device.configuration.address_v4.to_string(), "10.64.0.2");
+    assert_eq!(created.device.configuration.endpoint, "198.51.1.7:51820");
 }
 
 #[tokio::test]
@@ -76,9 +76,9 @@ async fn a_code_is_good_for_its_devices_and_no_more() {
     };
     let first: DeviceCreated = ask(50).await.json();
     let again: DeviceCreated = ask(50).await.json();
-    assert_eq!(first.configuration, again.configuration);
+    assert_eq!(first.device.configuration, again.device.configuration);
     let second: DeviceCreated = ask(51).await.json();
-    assert_ne!(first.configuration.address_v4, second.configuration.address_v4);
+    assert_ne!(first.device.configuration.address_v4, second.device.configuration.address_v4);
     ask(52).await.problem(ProblemKind::AccessCodeUsedUp);
 
     let devices: CodeDevices = plane.ask(Method::GET, "/devices", &code, Value::Null).await.json();

@@ -25,6 +25,7 @@
 //! | `POST /devices` | whoever holds an access code | [`NewDevice`] | [`DeviceCreated`] |
 //! | `GET /devices` | whoever holds an access code | | [`CodeDevices`] |
 //! | `DELETE /devices/{public key, base64url}` | whoever holds an access code | | 204 |
+//! | `POST /devices/{public key, base64url}/socks5` | whoever holds an access code | | [`Socks5Access`] |
 //! | `POST /grants` | administrator | [`NewGrant`] | [`Grant`] |
 //! | `GET /grants`, `GET /grants/{grant}` | everyone | | [`List`] of [`Grant`], [`Grant`] |
 //! | `POST /grants/{grant}/contributions` | administrator | [`NewContribution`] | [`Grant`] |
@@ -56,7 +57,9 @@ pub use party::{
     AccessCodeState, AccessCodesCreated, Created, Destination, Distributor, InvitationCreated, List,
     Location, NewAccessCodes, NewDestination, NewDistributor, NewInvitation, NewOperator, Operator,
 };
-pub use person::{CodeDevices, Device, DeviceCreated, NewDevice};
+pub use person::{
+    CodeDevices, Device, DeviceCreated, HEADER_IDEMPOTENCY_KEY, NewDevice, Socks5Access, Socks5Place,
+};
 pub use problem::{Problem, ProblemKind};
 
 /// Where all of it lies.

@@ -157,6 +157,18 @@ pub struct Node {
     pub location: LocationId,
     /// Where clients reach it.
     pub endpoint: String,
+    /// Where clients reach its SOCKS5 service; absent when it has none.
+    #[serde(default)]
+    pub socks5_endpoint: Option<String>,
+    /// The agent's version, as it said last.
+    #[serde(default)]
+    pub agent: String,
+    /// Which WireGuard it has; absent in the answers of older control planes.
+    #[serde(default)]
+    pub backend: Option<Backend>,
+    /// Why it serves nobody for now, by its operator's choice; absent when it serves.
+    #[serde(default)]
+    pub paused: Option<Pause>,
     /// Its life.
     pub state: NodeState,
     /// When its agent last asked for anything.

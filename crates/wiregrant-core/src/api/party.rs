@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::allotment::Period;
 use crate::usage_report::Class;
 use crate::{Bytes, DistributorId, LocationId, OperatorId, Timestamp};
 
@@ -123,8 +124,11 @@ pub struct NewAccessCodes {
     pub count: u64,
     /// Devices each code may have, 1 to 100.
     pub devices: u64,
-    /// Bytes each code may use in total; each of its devices may use an equal share.
+    /// Bytes each code may use in a `period`; each of its devices may use an equal share.
     pub quota_bytes: Bytes,
+    /// What the quota is for.
+    #[serde(default)]
+    pub period: Period,
     /// Not valid from here on.
     pub expires: Timestamp,
 }
@@ -149,8 +153,11 @@ pub struct AccessCodeState {
     pub devices: u64,
     /// Devices it has.
     pub devices_used: u64,
-    /// Bytes it may use in total.
+    /// Bytes it may use in a `period`.
     pub quota_bytes: Bytes,
+    /// What the quota is for.
+    #[serde(default)]
+    pub period: Period,
     /// Not valid from here on.
     pub expires: Timestamp,
 }

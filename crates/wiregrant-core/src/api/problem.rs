@@ -68,6 +68,8 @@ problems! {
     RequestSignature "request-signature" 401 "The request's signature does not hold",
     /// A node's clock is too far off.
     RequestClock "request-clock" 401 "The request's time is too far off",
+    /// A node's request was taken before.
+    RequestReplayed "request-replayed" 401 "The request was taken before",
     /// The text is no usage report.
     ReportForm "report-form" 422 "That is no usage report",
     /// The report's signature does not hold.

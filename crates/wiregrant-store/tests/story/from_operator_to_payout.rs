@@ -1,11 +1,13 @@
 //! One story told to both databases: from an operator to a paid line, through every function of the store.
 
 use transparency_log::Hash;
-use wiregrant_core::api::NodeState;
+use wiregrant_core::allotment::{Level, Period};
+use wiregrant_core::api::{DeviceLevel, NodeState, Pause};
+use wiregrant_core::socks5::Socks5Login;
 use wiregrant_core::usage_report::{Backend, Class};
 use wiregrant_core::{Bytes, NodeId, Sats, WireGuardPublicKey};
 use wiregrant_store::{
-    Batch, BatchLine, Destination, Device, Grant, Invitation, Location, MAX_EVIDENCE_PER_NODE,
+    Batch, BatchLine, Condition, Destination, Device, Grant, Invitation, Location, MAX_EVIDENCE_PER_NODE,
     NewAccessCodes, NewDevice, NewNode, Party, Placed, Report, Statement, Store, StoreError, Write,
 };
 
@@ -18,6 +20,7 @@ async fn from_an_operator_to_a_paid_line() {
         parties(&store).await;
         destinations(&store).await;
         nodes(&store).await;
+        conditions(&store).await;
         codes_and_devices(&store).await;
         grants(&store).await;
         reports(&store).await;
@@ -229,12 +232,56 @@ async fn nodes(store: &Store) {
     assert!(names(&mut read, None, Some("se-sto"), 0).await.is_empty());
 }
 
+async fn conditions(store: &Store) {
+    let said = Condition {
+        agent: "0.2.0".to_owned(),
+        backend: Backend::WireGuardGo,
+        endpoint: "[2001:db8::7]:51820".to_owned(),
+        socks5_endpoint: Some("203.0.113.7:1080".to_owned()),
+        paused: Some(Pause::Budget),
+    };
+    let before = store.read().await.unwrap().node(&id("node-a")).await.unwrap().unwrap();
+    let mut write = store.write().await.unwrap();
+    write.set_condition(&id("node-a"), &said).await.unwrap();
+    write.commit().await.unwrap();
+    let stranger = refusal(store, async |w| w.set_condition(&id("node-x"), &said).await).await;
+    assert!(matches!(stranger, StoreError::NotFound { what: "node", .. }), "{stranger}");
+
+    let mut read = store.read().await.unwrap();
+    let node = read.node(&id("node-a")).await.unwrap().unwrap();
+    assert_eq!(
+        (node.agent.as_str(), node.backend, node.paused),
+        ("0.2.0", Backend::WireGuardGo, said.paused)
+    );
+    assert_eq!((&node.endpoint, &node.socks5_endpoint), (&said.endpoint, &said.socks5_endpoint));
+    assert_eq!(
+        (node.revision, node.last_seen),
+        (before.revision, before.last_seen),
+        "its peers are the same"
+    );
+    let shown = read.node_overview(&id("node-a"), at(60)).await.unwrap().unwrap();
+    assert_eq!((shown.paused, shown.socks5_endpoint), (said.paused, said.socks5_endpoint.clone()));
+    let candidates = read.candidates(None, None, at(0), at(60)).await.unwrap();
+    let paused: Vec<_> = candidates.iter().map(|node| (node.node.as_str(), node.paused)).collect();
+    assert_eq!(paused, [("node-a", Some(Pause::Budget)), ("node-b", None)]);
+    assert_eq!(candidates[0].socks5_endpoint, said.socks5_endpoint);
+    drop(read);
+
+    let mut write = store.write().await.unwrap();
+    let serves_again = Condition { paused: None, socks5_endpoint: None, ..said };
+    write.set_condition(&id("node-a"), &serves_again).await.unwrap();
+    let node = write.node(&id("node-a")).await.unwrap().unwrap();
+    assert_eq!((node.paused, node.socks5_endpoint), (None, None));
+    write.commit().await.unwrap();
+}
+
 async fn codes_and_devices(store: &Store) {
     let codes = NewAccessCodes {
         class: Class::Assigned,
         issuer: "relief".to_owned(),
         devices: 2,
         quota_bytes: bytes(2_000),
+        period: Period::Total,
         expires: at(500),
     };
     let invited = NewAccessCodes { class: Class::Invited, issuer: "hearth".to_owned(), ..codes.clone() };
@@ -266,6 +313,7 @@ async fn codes_and_devices(store: &Store) {
         node: id("node-a"),
         class: if code_number == 3 { Class::Invited } else { Class::Assigned },
         allotment: bytes(1_000),
+        period: Period::Total,
         expires: at(500),
     };
     let hosts = 2..=4;
@@ -292,6 +340,7 @@ async fn codes_and_devices(store: &Store) {
     assert_eq!(placed.map(|placed| placed.host_number), Some(3), "out of use for longest");
     write.commit().await.unwrap();
     live_devices(store).await;
+    levels_and_logins(store).await;
 
     // What has expired may be taken over too, and keeps counting as placed.
     let mut write = store.write().await.unwrap();
@@ -301,8 +350,84 @@ async fn codes_and_devices(store: &Store) {
         assert_eq!(placed.map(|placed| placed.host_number), Some(number));
     }
     let expired = write.device(&key(4)).await.unwrap().unwrap();
-    assert_eq!((expired.host_number, expired.removed_at), (None, Some(at(600))));
+    assert_eq!((expired.host_number, expired.removed_at, expired.level), (None, Some(at(600)), None));
     assert_eq!(write.assigned_devices(&id("node-a"), at(601)).await.unwrap().devices, 6);
+    drop(write);
+    monthly(store, &codes).await;
+}
+
+/// A monthly quota counts once for each month begun, in 1970: January ends with second 2,678,399.
+async fn monthly(store: &Store, codes: &NewAccessCodes) {
+    const FEBRUARY: i64 = 31 * 86_400;
+    let before = store.read().await.unwrap().assigned_quota_issued(at(FEBRUARY)).await.unwrap();
+    let monthly = NewAccessCodes { period: Period::Month, expires: at(3 * FEBRUARY), ..codes.clone() };
+    let mut write = store.write().await.unwrap();
+    let number = write.insert_access_codes(&[hash("code 4")], &monthly, at(700)).await.unwrap();
+    let device = NewDevice {
+        public_key: key(40),
+        code_number: number,
+        node: id("node-b"),
+        class: Class::Assigned,
+        allotment: bytes(1_000),
+        period: Period::Month,
+        expires: at(3 * FEBRUARY),
+    };
+    write.place_device(&device, 2..=4, at(FEBRUARY - 1)).await.unwrap();
+    assert_eq!(write.device(&key(40)).await.unwrap().unwrap().period, Period::Month);
+    let issuer = write.access_codes_of(Class::Assigned, "relief").await.unwrap();
+    assert_eq!(issuer.last().map(|code| (code.number, code.period)), Some((4, Period::Month)));
+    let mut issued =
+        async |moment| write.assigned_quota_issued(at(moment)).await.unwrap().get() - before.get();
+    assert_eq!([issued(FEBRUARY).await, issued(FEBRUARY + 1).await], [2_000, 4_000]);
+    let mut allotted =
+        async |moment| write.assigned_devices(&id("node-b"), at(moment)).await.unwrap().allotment;
+    assert_eq!([allotted(FEBRUARY).await, allotted(FEBRUARY + 1).await], [bytes(1_000), bytes(2_000)]);
+    assert_eq!(allotted(90 * FEBRUARY).await, bytes(4_000), "it expires in its fourth month");
+}
+
+/// What is left of an allotment, and a login, on devices 3 and 4, which are live; 1 and 2 were removed.
+async fn levels_and_logins(store: &Store) {
+    let (node, elsewhere) = (id("node-a"), id("node-b"));
+    let level = |n: u8, level| DeviceLevel { public_key: key(n), level };
+    let login =
+        |name: &str, password: &str| Socks5Login { username: id(name), password_hash: hash(password) };
+    let mut write = store.write().await.unwrap();
+    let told = [
+        level(3, Level::UnderHalf),
+        level(4, Level::Exhausted),
+        level(1, Level::OverHalf),
+        level(99, Level::OverHalf),
+    ];
+    write.set_levels(&node, &told).await.unwrap();
+    write.set_levels(&elsewhere, &[level(3, Level::OverHalf)]).await.unwrap();
+    write.set_levels(&node, &[]).await.unwrap();
+    let before = write.node(&node).await.unwrap().unwrap().revision;
+    assert_eq!(write.set_socks5_login(&key(3), &login("k3", "first")).await.unwrap(), node);
+    assert_eq!(write.set_socks5_login(&key(3), &login("k3", "second")).await.unwrap(), node);
+    assert_eq!(write.node(&node).await.unwrap().unwrap().revision, before + 2);
+    write.commit().await.unwrap();
+    let taken = refusal(store, async |w| w.set_socks5_login(&key(4), &login("k3", "third")).await).await;
+    assert_exists(&taken, "devices", "socks5_username");
+    for gone in [1, 99] {
+        let gone = refusal(store, async |w| w.set_socks5_login(&key(gone), &login("k1", "x")).await).await;
+        assert!(matches!(gone, StoreError::NotFound { what: "device", .. }), "{gone}");
+    }
+
+    let mut read = store.read().await.unwrap();
+    let live = read.live_devices(&node, at(100)).await.unwrap();
+    let kept: Vec<_> = live.iter().map(|device| (device.level, device.socks5_login())).collect();
+    assert_eq!(
+        kept,
+        [(Some(Level::Exhausted), None), (Some(Level::UnderHalf), Some(login("k3", "second"))),]
+    );
+    assert_eq!(read.device(&key(1)).await.unwrap().unwrap().level, None, "it is gone");
+    drop(read);
+
+    // Nothing of it outlives the device. What is undone here is needed by what follows.
+    let mut write = store.write().await.unwrap();
+    write.remove_device(&key(3), at(95)).await.unwrap();
+    let removed = write.device(&key(3)).await.unwrap().unwrap();
+    assert_eq!((removed.level, removed.socks5_login()), (None, None));
 }
 
 async fn live_devices(store: &Store) {

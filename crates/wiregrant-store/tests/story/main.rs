@@ -1,6 +1,8 @@
 //! The store on both databases: one story through all of it, the logs, and the tables themselves.
 
 #[cfg(test)]
+mod forward;
+#[cfg(test)]
 mod from_operator_to_payout;
 #[cfg(test)]
 mod log;

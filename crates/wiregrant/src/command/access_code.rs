@@ -6,13 +6,14 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use wiregrant_core::Bytes;
+use wiregrant_core::allotment::Period;
 use wiregrant_core::api::{AccessCodeState, AccessCodesCreated, List, NewAccessCodes};
 
 use super::Everywhere;
 use crate::clock;
 use crate::private_file::made_into;
 use crate::quantity::{self, Moment};
-use crate::table::{Column, table, thousands};
+use crate::table::{Column, table, thousands, traffic};
 
 #[derive(Debug, Subcommand)]
 pub enum AccessCodes {
@@ -27,9 +28,12 @@ pub struct Issue {
     /// Devices each code may have
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100))]
     devices: u64,
-    /// Traffic each code may use in all, such as 50GB, or bytes
+    /// Traffic each code may use, such as 50GB, or bytes
     #[arg(long, value_parser = quantity::bytes)]
     quota: Bytes,
+    /// What the quota is for: in total until the codes expire, or each calendar month (UTC)
+    #[arg(long, value_name = "total|month", default_value_t)]
+    per: Period,
     /// When the codes stop working: 30d from now, or 2026-07-06T12:00:00Z
     #[arg(long, value_name = "TIME")]
     expires: Moment,
@@ -59,6 +63,7 @@ impl Issue {
             count: self.count,
             devices: self.devices,
             quota_bytes: self.quota,
+            period: self.per,
             expires: self.expires.resolve(clock::now()?),
         };
         let issue = || everywhere.control_plane()?.post::<_, AccessCodesCreated>("/access-codes", &new);
@@ -80,7 +85,7 @@ fn listed(codes: &[AccessCodeState]) -> String {
             code.number.to_string(),
             code.class.to_string(),
             format!("{} of {}", thousands(code.devices_used), thousands(code.devices)),
-            code.quota_bytes.to_gb(),
+            traffic(code.quota_bytes, code.period),
             code.expires.to_string(),
         ]
     };

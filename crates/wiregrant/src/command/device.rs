@@ -5,22 +5,26 @@ use clap::{Args, Subcommand};
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::json;
 use wiregrant_core::WireGuardPublicKey;
-use wiregrant_core::api::{CodeDevices, Device};
+use wiregrant_core::allotment::Level;
+use wiregrant_core::api::{CodeDevices, Device, Socks5Access};
 
 use super::Everywhere;
 use super::redeem::Code;
-use crate::table::{Column, table};
+use crate::table::{Column, facts, or_dash, table, traffic};
 
 #[derive(Debug, Subcommand)]
 pub enum Devices {
     /// List the devices of an access code
     List(Code),
-    /// Remove a device, so that the code can have another
-    Remove(Remove),
+    /// Get a new SOCKS5 login for a device; the old one stops. What goes through it is NOT encrypted
+    Socks5(One),
+    /// Remove a device for good
+    Remove(One),
 }
 
+/// One device of a code.
 #[derive(Debug, Args)]
-pub struct Remove {
+pub struct One {
     /// The device's public key, as `device list` shows it
     public_key: WireGuardPublicKey,
     #[command(flatten)]
@@ -34,15 +38,53 @@ impl Devices {
                 let devices: CodeDevices = code.control_plane(everywhere)?.get("/devices")?;
                 everywhere.terminal().answer(&devices, || listed(&devices))
             }
-            Self::Remove(Remove { public_key, code }) => {
-                let path = format!("/devices/{}", BASE64URL_NOPAD.encode(public_key.as_bytes()));
-                code.control_plane(everywhere)?.remove(&path)?;
+            Self::Socks5(One { public_key, code }) => {
+                let path = format!("{}/socks5", path(&public_key));
+                let nothing = serde_json::Map::new();
+                let access: Socks5Access =
+                    code.control_plane(everywhere)?.post_repeatable(&path, &nothing)?;
+                everywhere.terminal().answer(&access, || login(&access))
+            }
+            Self::Remove(One { public_key, code }) => {
+                code.control_plane(everywhere)?.remove(&path(&public_key))?;
                 everywhere
                     .terminal()
                     .answer(&json!({ "removed": public_key }), || format!("removed {public_key}"))
             }
         }
     }
+}
+
+fn path(public_key: &WireGuardPublicKey) -> String {
+    format!("/devices/{}", BASE64URL_NOPAD.encode(public_key.as_bytes()))
+}
+
+/// A SOCKS5 login for people, with what they must know before they use it.
+pub fn login(access: &Socks5Access) -> String {
+    let Socks5Access { host, port, username, password, link } = access;
+    let facts = facts(&[
+        ("SOCKS5 host", host.clone()),
+        ("port", port.to_string()),
+        ("username", username.to_string()),
+        ("password", password.clone()),
+        ("for Telegram", link.clone()),
+    ]);
+    format!(
+        "{facts}SOCKS5 is NOT encrypted: whoever watches the line sees where you go. Use WireGuard where you can. The password \
+         is shown this once; `wiregrant device socks5` makes a new one.\n"
+    )
+}
+
+/// How much is left, in words, and whether the node serves at all now.
+fn left(device: &Device) -> String {
+    let left = match device.level {
+        None => "-",
+        Some(Level::OverHalf) => "over half",
+        Some(Level::UnderHalf) => "under half",
+        Some(Level::UnderATenth) => "under a tenth",
+        Some(Level::Exhausted) => "nothing",
+    };
+    device.paused.map_or_else(|| left.to_owned(), |why| format!("{left}; the node pauses ({why})"))
 }
 
 fn listed(devices: &CodeDevices) -> String {
@@ -53,11 +95,21 @@ fn listed(devices: &CodeDevices) -> String {
             device.location.to_string(),
             format!("{}, {}", configuration.address_v4, configuration.address_v6),
             configuration.endpoint.clone(),
+            traffic(device.allotment, device.period),
+            left(device),
+            or_dash(device.socks5.as_ref().map(|place| &place.endpoint)),
         ]
     };
     let rows: Vec<_> = devices.devices.iter().map(row).collect();
-    let columns =
-        [Column::Left("device"), Column::Left("location"), Column::Left("addresses"), Column::Left("node")];
+    let columns = [
+        Column::Left("device"),
+        Column::Left("location"),
+        Column::Left("addresses"),
+        Column::Left("node"),
+        Column::Right("traffic"),
+        Column::Left("left"),
+        Column::Left("SOCKS5"),
+    ];
     let listed = table(columns, &rows, "no devices");
     format!("{listed}{} of {} devices, until {}\n", rows.len(), devices.devices_allowed, devices.expires)
 }

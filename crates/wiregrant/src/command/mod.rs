@@ -142,7 +142,7 @@ impl CommandLine {
 }
 
 /// Random bytes of the operating system.
-fn random<const N: usize>() -> Result<[u8; N]> {
+pub fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)
         .map_err(|e| anyhow::anyhow!("the operating system gives no randomness: {e}"))?;

@@ -73,12 +73,13 @@ impl Nodes {
     }
 }
 
-fn state(node: &Node) -> &'static str {
-    match node.state {
+fn state(node: &Node) -> String {
+    let state = match node.state {
         NodeState::Active => "active",
         NodeState::Frozen => "frozen",
         NodeState::Retired => "retired",
-    }
+    };
+    node.paused.map_or_else(|| state.to_owned(), |why| format!("{state}, paused ({why})"))
 }
 
 /// Bytes received and sent since enrolment, over all services and classes, in decimal GB.
@@ -100,7 +101,7 @@ fn listed(nodes: &[Node]) -> String {
             node.node.to_string(),
             node.operator.to_string(),
             node.location.to_string(),
-            state(node).to_owned(),
+            state(node),
             thousands(node.devices),
             received,
             sent,
@@ -128,7 +129,9 @@ fn shown(node: &Node) -> String {
         ("operator", node.operator.to_string()),
         ("location", node.location.to_string()),
         ("endpoint", node.endpoint.clone()),
-        ("state", state(node).to_owned()),
+        ("SOCKS5", or_dash(node.socks5_endpoint.as_deref())),
+        ("agent", format!("{} {}", node.agent, or_dash(node.backend))),
+        ("state", state(node)),
         ("last seen", or_dash(node.last_seen)),
         ("devices", thousands(node.devices)),
         ("reports", thousands(node.sequence)),

@@ -10,10 +10,11 @@ use wiregrant_core::api::{DeviceCreated, NewDevice};
 use wiregrant_core::{LocationId, WireGuardPrivateKey, WireGuardPublicKey};
 use zeroize::Zeroizing;
 
-use super::Everywhere;
+use super::{Everywhere, device};
 use crate::control_plane::ControlPlane;
+use crate::failure::Usage;
 use crate::private_file::{MAX_SECRET_BYTES, PrivateFile, read_text};
-use crate::table::facts;
+use crate::table::{facts, traffic};
 
 #[derive(Debug, Args)]
 pub struct Redeem {
@@ -22,6 +23,9 @@ pub struct Redeem {
     /// Where the node should stand; any place when left out
     #[arg(long)]
     location: Option<LocationId>,
+    /// A login at the node's SOCKS5 service besides, shown this once. What goes through it is NOT encrypted
+    #[arg(long)]
+    socks5: bool,
     /// The new file for WireGuard (0600), or - to print it
     #[arg(long, value_name = "FILE", default_value = "wiregrant.conf")]
     out: PathBuf,
@@ -47,13 +51,18 @@ impl Code {
 
 impl Redeem {
     pub fn run(self, everywhere: &Everywhere) -> Result<()> {
-        let control_plane = self.code.control_plane(everywhere)?;
         let printed = self.out == Path::new("-");
+        if printed && self.socks5 {
+            let why = "--socks5: with --out - the file is all that is printed; give --out a file, or ask afterwards with \
+                       `wiregrant device socks5`";
+            return Err(Usage(why.to_owned()).into());
+        }
+        let control_plane = self.code.control_plane(everywhere)?;
         // The file is taken first: a device whose key could not be kept would be spent for nothing.
         let file = if printed { None } else { Some(PrivateFile::reserve(&self.out)?) };
         let (private_key, public_key) = make_key()?;
-        let new = NewDevice { public_key, location: self.location };
-        let device: DeviceCreated = control_plane.post_repeatable("/devices", &new)?;
+        let new = NewDevice { public_key, location: self.location, socks5: self.socks5 };
+        let DeviceCreated { device, socks5_access } = control_plane.post_repeatable("/devices", &new)?;
         let client_file = Zeroizing::new(device.configuration.to_wg_quick(&private_key));
         let Some(file) = file else { return everywhere.terminal().exact(&client_file) };
         file.keep(&client_file)?;
@@ -62,16 +71,19 @@ impl Redeem {
             "public_key": public_key,
             "location": device.location,
             "allotment_bytes": device.allotment,
+            "period": device.period,
             "expires": device.expires,
+            "socks5": socks5_access,
         });
         everywhere.terminal().answer(&answer, || {
-            facts(&[
+            let shown = facts(&[
                 ("file", self.out.display().to_string()),
                 ("device", public_key.to_string()),
                 ("location", device.location.to_string()),
-                ("traffic", device.allotment.to_gb()),
+                ("traffic", traffic(device.allotment, device.period)),
                 ("expires", device.expires.to_string()),
-            ])
+            ]);
+            socks5_access.iter().fold(shown, |shown, access| shown + "\n" + &device::login(access))
         })
     }
 }

@@ -1,13 +1,14 @@
 //! A node whose counters are whatever the test says.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
 use axum::http::{Method, Request as HttpRequest};
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 use transparency_log::{Hash, SigningKey};
-use wiregrant_core::api::{Join, Joined, PREFIX};
+use wiregrant_core::api::{Condition, Join, Joined, PREFIX};
 use wiregrant_core::epoch::EpochLabel;
 use wiregrant_core::invitation::Invitation;
 use wiregrant_core::note::{Salt, Signed};
@@ -16,6 +17,9 @@ use wiregrant_core::usage_report::{Backend, Class, PeersBucket, Service, Usage, 
 use wiregrant_core::{Bytes, NodeId, OperatorId, Timestamp};
 
 use super::{Answered, Plane};
+
+/// Never the same twice, as every agent's.
+static NEXT_NONCE: AtomicU64 = AtomicU64::new(0);
 
 pub struct FakeNode {
     pub id: NodeId,
@@ -67,7 +71,8 @@ impl FakeNode {
     /// A signed request; `change` may spoil the text that is signed.
     pub fn request(&self, method: &Method, path: &str, body: &str, time: Timestamp) -> HttpRequest<Body> {
         let path = format!("{PREFIX}{path}");
-        let nonce = Salt([7; 16]);
+        let mut nonce = Salt([7; 16]);
+        nonce.0[..8].copy_from_slice(&NEXT_NONCE.fetch_add(1, Ordering::Relaxed).to_be_bytes());
         let text = Request {
             log: &self.joined.log,
             node: &self.id,
@@ -92,6 +97,22 @@ impl FakeNode {
     pub async fn desired(&self, plane: &Plane, query: &str) -> Answered {
         let path = format!("/nodes/{}/desired{query}", self.id);
         plane.send(self.request(&Method::GET, &path, "", plane.now())).await
+    }
+
+    /// Says what it says of itself, with `change` to it.
+    pub async fn tell(&self, plane: &Plane, change: impl FnOnce(&mut Condition)) -> Answered {
+        let mut condition = Condition {
+            agent: "0.1.0".to_owned(),
+            backend: Backend::Kernel,
+            endpoint: "198.51.100.7:51820".to_owned(),
+            socks5_endpoint: None,
+            paused: None,
+            levels: Vec::new(),
+        };
+        change(&mut condition);
+        let body = serde_json::to_string(&condition).unwrap();
+        let path = format!("/nodes/{}/condition", self.id);
+        plane.send(self.request(&Method::PUT, &path, &body, plane.now())).await
     }
 
     pub async fn head(&self, plane: &Plane) -> Value {

@@ -1,0 +1,155 @@
+//! How a node signs in: each request by its identity key, at its time, once.
+
+use axum::body::{self, Body};
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use data_encoding::BASE64;
+use transparency_log::Verifier;
+use wiregrant_core::api::{NodeState, ProblemKind};
+use wiregrant_core::note::Salt;
+use wiregrant_core::request::{
+    HEADER_NODE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME, MAX_CLOCK_DISTANCE_SECONDS, Request as Signed,
+};
+use wiregrant_core::{NodeId, Timestamp};
+use wiregrant_store as store;
+
+use crate::control_plane::ControlPlane;
+use crate::error::{Answer, Failure};
+use crate::extract;
+use crate::ingest::Sender;
+
+/// `last_seen` is not written more often than this: nobody needs it finer, each write costs an fsync, and the less is known of
+/// when a node asks, the less of a trace it is.
+const SEEN_SECONDS: u64 = 60;
+
+/// What a node puts into its headers.
+struct NodeHeaders {
+    node: NodeId,
+    time: Timestamp,
+    nonce: Salt,
+    signature: [u8; 64],
+}
+
+impl NodeHeaders {
+    fn read(headers: &HeaderMap) -> Answer<Self> {
+        let refuse = |detail: String| Failure::new(ProblemKind::RequestSignature, detail);
+        let text = |name: &str| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .ok_or_else(|| refuse(format!("header {name} is missing")))
+        };
+        let fact = |error: wiregrant_core::FactError| refuse(error.to_string());
+        let signature =
+            BASE64.decode(text(HEADER_SIGNATURE)?.as_bytes()).ok().and_then(|b| b.try_into().ok());
+        Ok(Self {
+            node: text(HEADER_NODE)?.parse().map_err(fact)?,
+            time: text(HEADER_TIME)?.parse().map_err(fact)?,
+            nonce: text(HEADER_NONCE)?.parse().map_err(fact)?,
+            signature: signature.ok_or_else(|| {
+                refuse(format!("header {HEADER_SIGNATURE} is not 64 bytes in padded base64"))
+            })?,
+        })
+    }
+}
+
+/// The node that signed a request, and the request with its body of at most `body_bytes` read. Notes that the node was seen.
+///
+/// # Errors
+/// `request-signature`, `request-clock`, `request-replayed`, `too-large`, `busy`.
+pub async fn signed_by_a_node(
+    plane: &ControlPlane,
+    request: Request,
+    body_bytes: usize,
+) -> Answer<(Sender, Request)> {
+    let headers = NodeHeaders::read(request.headers())?;
+    let (parts, body) = request.into_parts();
+    // The only error besides the limit is a client that went away.
+    let body = body::to_bytes(body, body_bytes).await.map_err(|_| extract::too_large())?;
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let text = Signed {
+        log: &plane.config.origin,
+        node: &headers.node,
+        method: parts.method.as_str(),
+        path,
+        body: &body,
+        time: headers.time,
+        nonce: headers.nonce,
+    }
+    .text();
+
+    let unknown = || {
+        let detail = "no node of this name signed this request with its key; was it enrolled here?";
+        Failure::new(ProblemKind::RequestSignature, detail)
+    };
+    let node = plane.store.read().await?.node(&headers.node).await?.ok_or_else(unknown)?;
+    let vkey: Verifier = node.vkey.parse().map_err(Failure::internal)?;
+    if !vkey.verify(text.as_bytes(), &headers.signature) || node.state == NodeState::Retired {
+        return Err(unknown());
+    }
+    let now = plane.clock.now();
+    if headers.time.distance_seconds(now) > MAX_CLOCK_DISTANCE_SECONDS {
+        let detail = format!(
+            "{HEADER_TIME}: {} is more than {MAX_CLOCK_DISTANCE_SECONDS} s from {now}; set the node's clock",
+            headers.time
+        );
+        return Err(Failure::new(ProblemKind::RequestClock, detail).with("now", now.to_string()));
+    }
+    plane.nonces.take(&node.node, headers.time, headers.nonce, now)?;
+    seen(plane, &node, now).await?;
+    let sender = Sender { node: node.node, operator: node.operator, vkey };
+    Ok((sender, Request::from_parts(parts, Body::from(body))))
+}
+
+async fn seen(plane: &ControlPlane, node: &store::Node, now: Timestamp) -> Answer<()> {
+    if node.last_seen.is_none_or(|last| last.distance_seconds(now) >= SEEN_SECONDS) {
+        let mut write = plane.store.write().await?;
+        write.touch_last_seen(&node.node, now).await?;
+        write.commit().await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_missing_or_damaged_header_is_named() {
+        let refusal =
+            |headers: &HeaderMap| NodeHeaders::read(headers).err().map(|e| e.problem().detail.clone());
+        let mut headers = HeaderMap::new();
+        let good = [
+            (HEADER_SIGNATURE, BASE64.encode(&[0; 64])),
+            (HEADER_NODE, "node-1".to_owned()),
+            (HEADER_TIME, "2026-07-06T12:00:00Z".to_owned()),
+            (HEADER_NONCE, BASE64.encode(&[0; 16])),
+        ];
+        for (name, value) in good {
+            assert!(refusal(&headers).unwrap().contains(name));
+            headers.insert(name, value.parse().unwrap());
+        }
+        assert_eq!(refusal(&headers), None);
+        headers.insert(HEADER_SIGNATURE, HeaderValue::from_static("AAAA"));
+        assert!(refusal(&headers).unwrap().contains("64 bytes"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_the_parser_panic(
+            values in proptest::collection::vec(proptest::collection::vec(32u8..=255, 0..100), 4),
+        ) {
+            let mut headers = HeaderMap::new();
+            let names = [HEADER_NODE, HEADER_TIME, HEADER_NONCE, HEADER_SIGNATURE];
+            for (name, value) in names.into_iter().zip(values) {
+                if let Ok(value) = HeaderValue::from_bytes(&value) {
+                    headers.insert(name, value);
+                }
+            }
+            let _ = NodeHeaders::read(&headers);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! A database of an earlier release is brought forward, with what is in it.
+
+use sqlx::migrate::Migrator;
+use sqlx::{PgPool, SqlitePool};
+use wiregrant_core::allotment::Period;
+use wiregrant_core::api::NodeState;
+use wiregrant_core::usage_report::Backend;
+
+use crate::support::{Database, at, id};
+
+/// The schema of the first release alone, as its program had it.
+async fn first_release(database: &str) -> Migrator {
+    let folder = tempfile::tempdir().unwrap();
+    let name = "0001_first_release.sql";
+    let migrations = format!("{}/../../migrations/{database}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::copy(format!("{migrations}/{name}"), folder.path().join(name)).unwrap();
+    Migrator::new(folder.path()).await.unwrap()
+}
+
+/// What the first release wrote, in the words of both databases.
+const WRITTEN: [&str; 5] = [
+    "insert into operators (operator, created_at) values ('nordlicht', 1)",
+    "insert into locations (location, name, created_at) values ('de-fra', 'Frankfurt', 1)",
+    "insert into nodes (node, operator, location, vkey, identity_key, wireguard_public_key, endpoint, number, state,
+                        revision, agent, backend, enrolled_at, last_seen)
+     values ('node-a', 'nordlicht', 'de-fra', 'v', $1, $1, '203.0.113.7:51820', 0, 'active', 5, '0.1.0', 'kernel', 2, 3)",
+    "insert into access_codes (number, code_hash, class, issuer, devices, quota_bytes, expires, created_at)
+     values (1, $1, 'assigned', 'relief', 2, 2000, 500, 4)",
+    "insert into devices (public_key, code_number, node, host_number, class, allotment, expires, placed_at)
+     values ($1, 1, 'node-a', 2, 'assigned', 1000, 500, 5)",
+];
+
+#[tokio::test]
+async fn a_database_of_the_first_release_is_brought_forward_with_what_is_in_it() {
+    let (sqlite, postgres) = (Database::sqlite(), Database::postgres().await);
+    let bytes = [7_u8; 32].as_slice();
+    let path = sqlite.url.strip_prefix("sqlite:").unwrap();
+    std::fs::File::create(path).unwrap();
+    let pool = SqlitePool::connect(&sqlite.url).await.unwrap();
+    first_release("sqlite").await.run(&pool).await.unwrap();
+    for statement in WRITTEN {
+        let query = sqlx::query(statement);
+        let query = if statement.contains("$1") { query.bind(bytes) } else { query };
+        query.execute(&pool).await.unwrap();
+    }
+    pool.close().await;
+    let pool = PgPool::connect(&postgres.url).await.unwrap();
+    first_release("postgres").await.run(&pool).await.unwrap();
+    for statement in WRITTEN {
+        let query = sqlx::query(statement);
+        let query = if statement.contains("$1") { query.bind(bytes) } else { query };
+        query.execute(&pool).await.unwrap();
+    }
+    pool.close().await;
+
+    for database in [&sqlite, &postgres] {
+        let store = database.open().await;
+        let mut read = store.read().await.unwrap();
+        let node = read.node(&id("node-a")).await.unwrap().unwrap();
+        assert_eq!((node.state, node.revision, node.last_seen), (NodeState::Active, 5, Some(at(3))));
+        assert_eq!((node.backend, node.paused, node.socks5_endpoint), (Backend::Kernel, None, None));
+        let device = read.device(&[7; 32].into()).await.unwrap().unwrap();
+        assert_eq!(
+            (device.host_number, device.allotment.get(), device.period),
+            (Some(2), 1_000, Period::Total)
+        );
+        assert_eq!((device.level, device.socks5_login()), (None, None));
+        let codes = read.access_codes_of(device.class, "relief").await.unwrap();
+        assert_eq!((codes[0].quota_bytes.get(), codes[0].period), (2_000, Period::Total));
+        assert_eq!(read.assigned_quota_issued(at(6)).await.unwrap().get(), 2_000);
+        drop(read);
+        store.close().await;
+    }
+}
