@@ -80,7 +80,7 @@ fn milliseconds(moment: Duration) -> u64 {
 ///
 /// # Errors
 /// When the control plane refuses one, or one does not become live.
-pub fn measure(world: &World, additions: usize, workers: usize) -> Result<Vec<Duration>> {
+fn measure(world: &World, additions: usize, workers: usize) -> Result<Vec<Duration>> {
     let host = &world.network.control;
     let relay = Relay::start(&world.programs, host, &control_plane::address(), &world.logs)?;
     let people = People {

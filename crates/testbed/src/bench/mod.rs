@@ -1,6 +1,6 @@
 //! Benchmarks: each number beside its peer or limit, measured in the same run.
 
-pub mod live;
+mod live;
 mod log;
 
 use std::str::FromStr as _;
@@ -12,8 +12,11 @@ use serde_json::Number;
 
 use crate::clock;
 
+/// Measures.
+type Bench = fn() -> Result<Vec<Row>>;
+
 /// Every benchmark by its name, in the order in which all are run.
-pub const ALL: [(&str, fn() -> Result<Vec<Row>>); 2] = [("log", log::rows), ("live", live::rows)];
+pub const ALL: [(&str, Bench); 2] = [("log", log::rows), ("live", live::rows)];
 
 /// One measured number.
 #[derive(Debug, Serialize)]
