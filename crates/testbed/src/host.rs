@@ -98,6 +98,7 @@ impl Host {
         );
         for (program, package) in [
             ("ip", "iproute2"),
+            ("nft", "nftables"),
             ("sysctl", "procps"),
             ("wg", "wireguard-tools"),
             ("wg-quick", "wireguard-tools"),

@@ -14,9 +14,6 @@ pub const WEB: &str = "192.0.2.130";
 pub const WEB_V6: &str = "fd5a:2::2";
 /// The node.
 pub const NODE: &str = "198.51.100.2";
-/// What the router sends to the node: everything that the control plane may hand out as a device's address.
-/// There is no address translation in this lab.
-const POOLS: [&str; 2] = ["10.64.0.0/10", "fd77:6772::/32"];
 /// Where people are.
 const PEOPLE_V4: &str = "203.0.113.0/24";
 /// The most people that fit into their network with four addresses each.
@@ -58,7 +55,6 @@ impl Network {
             router: Host::new()?,
         };
         network.router.forward()?;
-        network.node.forward()?;
         network.plug("control", &network.control, "192.0.2.1", CONTROL, 1)?;
         network.plug("web", &network.web, "192.0.2.129", WEB, 2)?;
         network.plug("node", &network.node, "198.51.100.1", NODE, 3)?;
@@ -71,8 +67,6 @@ impl Network {
         for host in &network.people {
             bound_window(host, TCP_RECEIVE_BYTES_OF_PERSON)?;
         }
-        network.router.ip(&format!("route add {} via {NODE}", POOLS[0]))?;
-        network.router.ip(&format!("-6 route add {} via fd5a:3::2", POOLS[1]))?;
         Ok(network)
     }
 

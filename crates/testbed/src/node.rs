@@ -14,6 +14,8 @@ use crate::wait::eventually;
 
 /// The UDP port of the node's WireGuard.
 const PORT: u16 = 51820;
+/// What people may reach through the node although it is no address of the Internet: the web server's networks.
+const CONFIG: &str = "[firewall]\nallowed_networks = [\"192.0.2.128/30\", \"fd5a:2::/64\"]\n";
 /// The agent makes its interface within a moment, also on a loaded machine.
 const INTERFACE_LIMIT: Duration = Duration::from_secs(30);
 
@@ -54,6 +56,7 @@ impl Node {
         join.args(["--interface", host.name(), "--state-dir"]).arg(&state);
         process::run(&mut join).context("the node joins")?;
         let mut node = Self { programs: programs.clone(), state, logs: logs.to_owned(), pace, agent: None };
+        std::fs::write(node.config(), CONFIG)?;
         node.start(host)?;
         let log = node.log();
         eventually("the node's WireGuard", INTERFACE_LIMIT, &[&log], || {
@@ -79,7 +82,8 @@ impl Node {
     pub fn run_command(&self, host: &Host, state: &Path) -> std::process::Command {
         let mut run = host.command(&self.programs.agent);
         run.args(["run", "--sample-seconds", &self.pace.sample_seconds.to_string()]);
-        run.args(["--report-seconds", &self.pace.report_seconds.to_string(), "--state-dir"]).arg(state);
+        run.args(["--report-seconds", &self.pace.report_seconds.to_string()]);
+        run.arg("--config").arg(self.config()).arg("--state-dir").arg(state);
         run
     }
 
@@ -121,6 +125,11 @@ impl Node {
     #[must_use]
     pub fn state(&self) -> &Path {
         &self.state
+    }
+
+    /// The operator's choices. The firewall keeps people off the ranges that stand for the Internet here.
+    fn config(&self) -> PathBuf {
+        self.logs.join("agent.toml")
     }
 
     /// Where the agent's log is.

@@ -60,6 +60,10 @@ fn start_node(node: &Host, private_key: &str, peer: &str, folder: &Path) -> Proc
 fn a_person_reaches_the_web_through_the_node_and_both_ends_count_alike() {
     let folder = tempfile::tempdir().unwrap();
     let network = Network::new(1).unwrap();
+    // No agent runs here: the node passes packets on as they are, and the router knows where people's addresses are.
+    network.node.forward().unwrap();
+    network.router.ip(&format!("route add 10.64.0.0/10 via {}", network::NODE)).unwrap();
+    network.router.ip("-6 route add fd77:6772::/32 via fd5a:3::2").unwrap();
     let (node_key, node_public) = keys(folder.path());
     let (person_key, person_public) = keys(folder.path());
     let _node = start_node(&network.node, &node_key, &person_public, folder.path());

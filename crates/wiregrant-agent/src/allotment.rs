@@ -14,10 +14,12 @@ impl Keeper {
     pub(crate) fn serves(&self, now: Moment) -> impl FnMut(&DesiredPeer) -> bool {
         // By a clock that is wrong nobody expires.
         let time = self.trusted(now).unwrap_or(self.enrolment.joined_at);
+        // Without the firewall a device could reach what it must not: then nobody is served.
+        let may_serve = self.may_serve();
         let mut used = self.ledger.state().meter.used().in_step();
         move |device| {
             let used = used(&device.public_key, device.period);
-            device.expires > time && Level::of(used, device.allotment) != Level::Exhausted
+            may_serve && device.expires > time && Level::of(used, device.allotment) != Level::Exhausted
         }
     }
 

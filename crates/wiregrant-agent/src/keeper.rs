@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::control_plane::NodeIdentity;
 use crate::endpoint;
 use crate::enrolment::Enrolment;
+use crate::host::firewall::Firewall;
 use crate::ledger::{Ledger, Record};
 use crate::meter::Sample;
 use crate::state_dir::StateDir;
@@ -53,6 +54,8 @@ pub struct Keeper {
     pub(crate) last_contact: Option<Timestamp>,
     /// What the operator chose, as it stands now.
     pub(crate) config: Arc<Config>,
+    /// `None` where the interface has no host around it, as in tests of the keeper itself.
+    firewall: Option<Firewall>,
     settings: InterfaceSettings,
     /// The last sample of this run that had a time, changed or not.
     last_sample: Option<Timestamp>,
@@ -98,6 +101,7 @@ impl Keeper {
             in_step: false,
             last_contact: None,
             config: Arc::clone(&config),
+            firewall: None,
             settings,
             last_sample: None,
         };
@@ -111,12 +115,16 @@ impl Keeper {
     /// Takes other choices of the operator's. After an error the old ones stand.
     ///
     /// # Errors
-    /// When the node cannot move to the chosen endpoint.
+    /// When the node cannot move to the chosen endpoint, or a firewall that was turned off cannot be removed.
     pub fn configure(&mut self, config: Arc<Config>) -> anyhow::Result<()> {
         if let Some(endpoint) = self.another_endpoint(&config) {
             self.move_to(endpoint)?;
         }
+        if let Some(firewall) = &mut self.firewall {
+            firewall.choose(&config)?;
+        }
         self.config = config;
+        self.ensure_firewall();
         Ok(())
     }
 
@@ -153,6 +161,27 @@ impl Keeper {
             Ensured::Adopted => tracing::info!(%interface, %backend, "took over the interface as it runs"),
         }
         Ok(())
+    }
+
+    /// Puts the node behind its firewall: from here on nobody is served unless it stands.
+    pub fn stand_behind(&mut self, firewall: Firewall) {
+        self.firewall = Some(firewall);
+        self.ensure_firewall();
+    }
+
+    /// Sees to it that the firewall stands. What fails is said here, and tried again with the next turn.
+    pub fn ensure_firewall(&mut self) {
+        let Some(firewall) = &mut self.firewall else { return };
+        if let Err(error) = firewall.ensure() {
+            let consequence =
+                if firewall.stands() { "people may get nowhere" } else { "nobody is served until it stands" };
+            tracing::error!("the firewall: {error:#}; {consequence}");
+        }
+    }
+
+    /// Whether people may be served.
+    pub(crate) fn may_serve(&self) -> bool {
+        self.firewall.as_ref().is_none_or(Firewall::stands)
     }
 
     /// What moves the packets.

@@ -4,7 +4,7 @@
 //! is worth, and every database and page. It is a library only so that tests and fuzzing reach its parts.
 //!
 //! The way of a byte: [`wireguard`] reads it, [`meter`] counts it, [`journal`] and [`ledger`] keep it, [`chain`] signs it,
-//! [`sender`] delivers it. [`keeper`] is the one owner of all that; [`run`] turns the wheels.
+//! [`sender`] delivers it. [`host`] keeps the machine around the tunnel in order. [`keeper`] is the one owner of all that; [`run`] turns the wheels.
 
 pub mod allotment;
 pub mod backoff;
@@ -17,6 +17,7 @@ pub mod converge;
 pub mod endpoint;
 pub mod enrolment;
 pub mod health;
+pub mod host;
 pub mod join;
 pub mod journal;
 pub mod keeper;

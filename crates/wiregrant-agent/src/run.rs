@@ -18,11 +18,12 @@ use crate::clock::{self, Moment};
 use crate::config::{Config, Source};
 use crate::control_plane::ControlPlane;
 use crate::health::Health;
+use crate::host::firewall::Firewall;
 use crate::keeper::Keeper;
 use crate::sender::{Delivery, deliver, kept};
 use crate::service_manager::{Environment, ServiceManager};
 use crate::state_dir::StateDir;
-use crate::wireguard::{self, Starter};
+use crate::wireguard::{self, InterfaceName, Starter};
 
 /// How long the control plane may hold an answer back while nothing changes, in seconds.
 const LONG_POLL_SECONDS: u64 = 30;
@@ -53,12 +54,14 @@ pub fn run(dir: StateDir, source: Source, starter: Starter) -> anyhow::Result<()
     let config = Arc::new(source.read()?);
     let enrolment = dir.joined()?;
     let _lock = dir.lock()?;
-    let (choice, name) = (enrolment.backend.parse()?, enrolment.interface.parse()?);
-    let interface = wireguard::open_with(choice, name, starter)?;
+    let name: InterfaceName = enrolment.interface.parse()?;
+    let interface = wireguard::open_with(enrolment.backend.parse()?, name.clone(), starter)?;
     let boot_id = boot_id()?;
     tracing::info!(node = %enrolment.node, operator = %enrolment.operator, "starting");
     let control_plane = ControlPlane::new(&enrolment.urls);
-    let keeper = Keeper::start(dir, enrolment, interface, &boot_id, Arc::clone(&config))?;
+    let firewall = Firewall::new(name, &enrolment.addresses, &config, &dir, &boot_id);
+    let mut keeper = Keeper::start(dir, enrolment, interface, &boot_id, Arc::clone(&config))?;
+    keeper.stand_behind(firewall);
     let agent = Arc::new(Agent {
         keeper: Mutex::new(keeper),
         control_plane,
@@ -188,6 +191,7 @@ fn expect_turn_after(agent: &Agent, pause: Duration) {
 /// One turn of sampling. Gives how the node stands, in words.
 fn turn(agent: &Agent, now: Moment, report_is_due: bool) -> anyhow::Result<String> {
     let mut keeper = kept(&agent.keeper);
+    keeper.ensure_firewall();
     let result = if report_is_due { keeper.cut(now) } else { Ok(()) }.and_then(|()| keeper.converge(now));
     let health = Health::of(&keeper, now);
     health.write(&keeper.dir);
@@ -296,7 +300,7 @@ fn random_u16() -> anyhow::Result<u16> {
 }
 
 /// Changes with every start of the machine.
-fn boot_id() -> anyhow::Result<String> {
+pub(crate) fn boot_id() -> anyhow::Result<String> {
     let path = Path::new("/proc/sys/kernel/random/boot_id");
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("{}: needed to tell a restart of the machine", path.display()))?;

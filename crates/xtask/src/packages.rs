@@ -37,12 +37,12 @@ const fn file(name: &'static str, path: &'static str) -> Package {
 }
 
 /// What every test of a WireGuard interface calls.
-pub const INTERFACES: &[Package] = &[program("wireguard-tools", "wg"), program("iproute2", "ip")];
+pub const INTERFACES: &[Package] =
+    &[program("wireguard-tools", "wg"), program("iproute2", "ip"), program("nftables", "nft")];
 
 /// What the demo runs, and what the C parts of its dependencies (SQLite, secp256k1, ring) are built with.
 pub const DEMO: &[Package] = &[
     program("wireguard-go", "wireguard-go"),
-    program("nftables", "nft"),
     program("procps", "sysctl"),
     file("ca-certificates", "/etc/ssl/certs/ca-certificates.crt"),
     program("gcc", "gcc"),

@@ -38,7 +38,8 @@ pub struct Host {
 }
 
 impl Host {
-    fn new(name: &str) -> Self {
+    /// A namespace of this name.
+    pub fn new(name: &str) -> Self {
         run(&format!("ip netns add {name}"));
         let host = Self { namespace: name.to_owned(), interface: name.parse().expect("a name") };
         run(&format!("ip -n {name} link set dev lo up"));

@@ -1,0 +1,10 @@
+//! The host: what the tunnel needs of the machine around it, put there and taken away again without touching what is not ours.
+//!
+//! Architecture Invariant: the tables `inet wiregrant_<interface>` and `inet wiregrant_<interface>_acct` belong to the agent, and
+//! no other is ever written to.
+
+pub mod default_route;
+pub mod firewall;
+pub mod forwarding;
+mod nft;
+pub mod policy;
