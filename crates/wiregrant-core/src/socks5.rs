@@ -1,5 +1,7 @@
 //! How a device shows itself to a node's SOCKS5 service: the username and password of RFC 1929, as the node knows them.
 
+pub mod metering;
+
 use std::fmt;
 use std::str::FromStr;
 
