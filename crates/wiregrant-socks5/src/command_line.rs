@@ -15,7 +15,7 @@ pub struct Options {
     #[arg(long, value_name = "ADDRESS:PORT", required = true)]
     pub listen: Vec<SocketAddr>,
     /// The UNIX socket on which the agent meters this service; the same as `socks5.socket` in the agent's file.
-    #[arg(long, value_name = "PATH", default_value = "/run/wiregrant/socks5.sock")]
+    #[arg(long, value_name = "PATH", default_value = "/run/wiregrant-socks5/agent.sock")]
     pub socket: PathBuf,
     /// The address to go out from; one of each kind at most. The system chooses where there is none.
     #[arg(long = "egress-address", value_name = "ADDRESS")]
