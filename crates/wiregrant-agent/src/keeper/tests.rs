@@ -14,6 +14,7 @@ use wiregrant_core::peer::DesiredPeer;
 use wiregrant_core::usage_report::UsageReport;
 
 use super::*;
+use crate::conservation::plus;
 use crate::enrolment::tests::{enrolled, joined};
 use crate::wireguard::WireGuardError;
 
@@ -21,6 +22,8 @@ use crate::wireguard::WireGuardError;
 #[derive(Default)]
 pub struct World {
     peers: BTreeMap<WireGuardPublicKey, (Vec<IpNet>, Reading)>,
+    /// The interface's own, if it keeps some.
+    statistics: Option<Statistics>,
     /// All that ever moved, in bytes.
     moved: u64,
     /// The call at which the agent is killed, counted down; and whether the call is still carried out.
@@ -77,6 +80,12 @@ impl Interface for TestInterface {
         Ok(peers.collect())
     }
 
+    fn statistics(&mut self) -> Result<Option<Statistics>, WireGuardError> {
+        let mut world = self.0.lock().unwrap();
+        world.call(|_| {})?;
+        Ok(world.statistics)
+    }
+
     fn set_peer(&mut self, peer: &WireGuardPublicKey, allowed_ips: &[IpNet]) -> Result<(), WireGuardError> {
         let mut world = self.0.lock().unwrap();
         world.call(|world| world.peers.entry(*peer).or_default().0 = allowed_ips.to_vec())
@@ -101,8 +110,12 @@ pub struct TestNode {
 
 impl TestNode {
     pub fn new() -> Self {
+        Self::on(None)
+    }
+
+    fn on(statistics: Option<Statistics>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let world = Arc::default();
+        let world = Arc::new(Mutex::new(World { statistics, ..World::default() }));
         let keeper = Mutex::new(Self::started(&folder, &world, 0).unwrap());
         Self { folder, world, keeper, seconds: 2_000, revision: 0, boots: 0 }
     }
@@ -132,7 +145,11 @@ impl TestNode {
     }
 
     fn reboot(&mut self) {
-        self.world().peers.clear();
+        {
+            let mut world = self.world();
+            world.peers.clear();
+            world.statistics = world.statistics.map(|_| NEW_LINK);
+        }
         self.boots += 1;
         self.restart();
     }
@@ -169,6 +186,9 @@ impl TestNode {
             reading.received += received;
             reading.sent += sent;
             world.moved += received + sent;
+            if let Some(statistics) = &mut world.statistics {
+                statistics.reading = plus(statistics.reading, Reading { received, sent });
+            }
         }
     }
 
@@ -333,6 +353,9 @@ fn before_the_control_plane_was_heard_no_peer_is_touched() {
     assert_eq!(node.world().peers.keys().copied().collect::<Vec<_>>(), [key(0)]);
 }
 
+/// The statistics of a link that was just made.
+const NEW_LINK: Statistics = Statistics { instance: 1, reading: Reading { received: 0, sent: 0 } };
+
 /// One thing that happens to a node.
 #[derive(Debug, Clone)]
 enum Event {
@@ -354,32 +377,41 @@ enum Event {
     },
     /// Somebody else removes a peer and adds it again.
     Reset(u8),
+    /// Somebody else removes a peer.
+    Removed(u8),
     Reboot,
 }
 
 fn harmless() -> impl Strategy<Value = Event> {
     prop_oneof![
-        6 => (0..4u8, any::<u32>(), any::<u32>())
+        6 => (0..4u8, 1..u32::MAX, any::<u32>())
             .prop_map(|(peer, received, sent)| Event::Traffic { peer, received, sent }),
         3 => proptest::sample::subsequence(vec![0u8, 1, 2, 3], 0..=4).prop_map(Event::Want),
         3 => Just(Event::Sample),
         1 => Just(Event::Cut),
         1 => Just(Event::Kill),
-        3 => (0..12u32, any::<bool>()).prop_map(|(call, carried_out)| Event::KillAt { call, carried_out }),
+        3 => (0..20u32, any::<bool>()).prop_map(|(call, carried_out)| Event::KillAt { call, carried_out }),
+    ]
+}
+
+/// What the statistics of an interface outlive.
+fn survivable() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        8 => harmless(),
+        1 => (0..4u8).prop_map(Event::Reset),
+        1 => (0..4u8).prop_map(Event::Removed),
     ]
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        8 => harmless(),
-        1 => (0..4u8).prop_map(Event::Reset),
+        9 => survivable(),
         1 => Just(Event::Reboot),
     ]
 }
 
 /// Lives through `events` and gives what was counted and what moved. An error of the keeper is its death.
-fn lived(events: Vec<Event>) -> (u64, u64) {
-    let mut node = TestNode::new();
+fn lived(mut node: TestNode, events: Vec<Event>) -> (u64, u64) {
     for event in events {
         node.seconds += 10;
         let now = node.moment();
@@ -405,6 +437,10 @@ fn lived(events: Vec<Event>) -> (u64, u64) {
                 }
                 Ok(())
             }
+            Event::Removed(peer) => {
+                node.world().peers.remove(&key(peer));
+                Ok(())
+            }
             Event::Reboot => {
                 node.reboot();
                 Ok(())
@@ -424,17 +460,27 @@ fn lived(events: Vec<Event>) -> (u64, u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn whatever_happens_no_byte_is_invented(events in proptest::collection::vec(any_event(), 0..60)) {
-        let (counted, moved) = lived(events);
-        prop_assert!(counted <= moved);
+        for node in [TestNode::new(), TestNode::on(Some(NEW_LINK))] {
+            let (counted, moved) = lived(node, events.clone());
+            prop_assert!(counted <= moved);
+        }
+    }
+
+    #[test]
+    fn an_interface_that_keeps_statistics_loses_no_byte_to_removals_by_hand_resets_and_kills(
+        events in proptest::collection::vec(survivable(), 0..60),
+    ) {
+        let (counted, moved) = lived(TestNode::on(Some(NEW_LINK)), events);
+        prop_assert_eq!(counted, moved);
     }
 
     #[test]
     fn killed_at_any_step_the_agent_loses_no_byte(events in proptest::collection::vec(harmless(), 0..60)) {
-        let (counted, moved) = lived(events);
+        let (counted, moved) = lived(TestNode::new(), events);
         prop_assert_eq!(counted, moved);
     }
 }
@@ -453,7 +499,7 @@ fn a_removal_that_is_killed_at_any_call_is_finished_before_the_peer_may_come_bac
             Event::Traffic { peer: 0, received: 1_000, sent: 1_000 },
             Event::Sample,
         ];
-        let (counted, moved) = lived(events);
+        let (counted, moved) = lived(TestNode::new(), events);
         assert_eq!(counted, moved, "killed at call {call}, carried out: {carried_out}");
     }
 }
