@@ -62,6 +62,18 @@ impl World {
     }
 }
 
+impl World {
+    fn traffic(&mut self, peer: &WireGuardPublicKey, moved: Reading) {
+        if let Some((_, reading)) = self.peers.get_mut(peer) {
+            *reading = plus(*reading, moved);
+            self.moved += moved.received + moved.sent;
+            if let Some(statistics) = &mut self.statistics {
+                statistics.reading = plus(statistics.reading, moved);
+            }
+        }
+    }
+}
+
 struct TestInterface(Arc<Mutex<World>>);
 
 impl Interface for TestInterface {
@@ -93,11 +105,10 @@ impl Interface for TestInterface {
     fn set_peer(&mut self, peer: &WireGuardPublicKey, allowed_ips: &[IpNet]) -> Result<(), WireGuardError> {
         let mut world = self.0.lock().unwrap();
         world.call(|world| {
-            let (ips, reading) = world.peers.entry(*peer).or_default();
-            *ips = allowed_ips.to_vec();
-            if let Some((_, bytes)) = world.on_the_way.take_if(|(key, _)| key == peer && ips.is_empty()) {
-                reading.received += bytes;
-                world.moved += bytes;
+            world.peers.entry(*peer).or_default().0 = allowed_ips.to_vec();
+            let silenced = allowed_ips.is_empty();
+            if let Some((_, bytes)) = world.on_the_way.take_if(|(key, _)| key == peer && silenced) {
+                world.traffic(peer, Reading { received: bytes, sent: 0 });
             }
         })
     }
@@ -201,15 +212,7 @@ impl TestNode {
     }
 
     pub fn traffic(&self, n: u8, received: u64, sent: u64) {
-        let mut world = self.world();
-        if let Some((_, reading)) = world.peers.get_mut(&key(n)) {
-            reading.received += received;
-            reading.sent += sent;
-            world.moved += received + sent;
-            if let Some(statistics) = &mut world.statistics {
-                statistics.reading = plus(statistics.reading, Reading { received, sent });
-            }
-        }
+        self.world().traffic(&key(n), Reading { received, sent });
     }
 
     /// What the node has counted, in bytes.
