@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 
-use crate::budget::Hours;
-
 use crate::endpoint;
 
 /// Where it lies unless said otherwise.
@@ -76,7 +74,7 @@ pub struct Budget {
     /// Megabits a second for one device, each way; without limit when absent.
     pub device_megabits_per_second: Option<u64>,
     /// The hours of the day, UTC, in which it serves, such as `"22:00-06:00"`; always when absent.
-    pub hours: Option<Hours>,
+    pub hours: Option<String>,
 }
 
 /// The firewall: tables of our own, other people's rules are never touched.
@@ -214,7 +212,6 @@ mod tests {
             ("sample_seconds = 0", "sample_seconds: 0 is not 1 to 3600"),
             ("[metrics]\nlisten = '0.0.0.0:9586'", "loopback"),
             ("[budget]\ngigabytes_per_month = 0", "budget.gigabytes_per_month"),
-            ("[budget]\nhours = '22-06'", "budget.hours: \"22-06\""),
             ("[budgets]\n", "budgets"),
             ("endpoint = 'vpn.example:0'", "endpoint: \"vpn.example:0\""),
             ("[firewall]\nblocked_ports = [70000]", "70000"),

@@ -18,7 +18,6 @@ use wiregrant_core::usage_report::UsageTable;
 use wiregrant_core::{Timestamp, WireGuardPublicKey};
 
 use crate::chain::{Acknowledged, Chain, Cut};
-use crate::conservation::Conservation;
 use crate::journal::{self, Contents, Damage, Journal, JournalError};
 use crate::meter::{Meter, Sample, as_lines};
 
@@ -37,9 +36,6 @@ pub struct State {
     pub removing: BTreeSet<WireGuardPublicKey>,
     /// What was reported.
     pub chain: Chain,
-    /// The interface's account.
-    #[serde(default)]
-    pub conservation: Conservation,
 }
 
 /// A change of the state.
@@ -115,22 +111,13 @@ impl State {
             Record::Booted { boot_id } => {
                 self.meter.booted();
                 self.removing.clear();
-                self.conservation.forget();
                 self.boot_id = Some(boot_id);
             }
-            Record::Sample(sample) => {
-                let folded = self.meter.fold(&sample);
-                if folded.reset {
-                    self.conservation.departed();
-                }
-                let recovered = self.conservation.account(sample.statistics.as_ref(), folded.accounted);
-                self.meter.recover(recovered);
-            }
+            Record::Sample(sample) => self.meter.fold(&sample),
             Record::Added { peers } => peers.into_iter().for_each(|peer| self.meter.added(peer)),
             Record::Removing { peers } => self.removing.extend(peers),
             Record::Removed { peers } => {
                 self.meter.removed(&peers);
-                self.conservation.departed();
                 peers.iter().for_each(|peer| {
                     self.removing.remove(peer);
                 });
@@ -154,8 +141,6 @@ impl State {
             Record::Adopted { note, sequence, usage, epoch, end, live } => {
                 self.meter.adopt(usage, epoch, end, &live);
                 self.chain.adopt(note, sequence);
-                // What these statistics hold was counted by the state that was lost.
-                self.conservation.forget();
             }
         }
     }

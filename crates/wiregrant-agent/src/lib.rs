@@ -8,17 +8,14 @@
 
 pub mod allotment;
 pub mod backoff;
-pub mod budget;
 pub mod chain;
 pub mod clock;
 pub mod command_line;
 pub mod config;
-pub mod conservation;
 pub mod control_plane;
 pub mod converge;
 pub mod endpoint;
 pub mod enrolment;
-pub mod forgetting;
 pub mod health;
 pub mod host;
 pub mod join;
