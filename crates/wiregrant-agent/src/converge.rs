@@ -4,10 +4,11 @@ use ipnet::IpNet;
 use wiregrant_core::WireGuardPublicKey;
 use wiregrant_core::api::Desired;
 use wiregrant_core::peer::{DesiredPeer, DesiredPeers, Difference, MAX_PEERS};
+use wiregrant_core::usage_report::Class;
 
 use crate::clock::Moment;
 use crate::keeper::{Keeper, Wanted};
-use crate::ledger::Record;
+use crate::ledger::{Record, State};
 
 impl Keeper {
     /// Takes what the control plane wants now, keeps it for a start without it, and applies it.
@@ -32,6 +33,8 @@ impl Keeper {
         if self.wanted.as_ref() != Some(&wanted) {
             // Counted first: what moved until now moved under what was wanted until now.
             self.sample(now)?;
+            self.ledger.settle()?;
+            self.journal_leaving(&wanted)?;
             self.dir.write_json("desired.json", &wanted)?;
             tracing::info!(
                 revision = wanted.revision,
@@ -42,6 +45,21 @@ impl Keeper {
         }
         self.converge(now)?;
         self.forget_unwanted()
+    }
+
+    /// Keeps in mind of which class those are whom `later` wants no more: until they are gone they may move bytes.
+    fn journal_leaving(&mut self, later: &Wanted) -> anyhow::Result<()> {
+        let Some(wanted) = &self.wanted else { return Ok(()) };
+        let State { meter, leaving, .. } = self.ledger.state();
+        let mut peers = wanted.peers.changes_to(&later.peers).remove;
+        peers.retain(|peer| {
+            let assigned = wanted.peers.get(peer).is_some_and(|wanted| wanted.class == Class::Assigned);
+            assigned && meter.knows(peer) && !leaving.contains(peer)
+        });
+        if !peers.is_empty() {
+            self.ledger.commit(vec![Record::Leaving { peers }])?;
+        }
+        Ok(())
     }
 
     /// The peers that this node may serve: at most [`MAX_PEERS`], with addresses of the node's own pools. Another address
@@ -114,7 +132,12 @@ impl Keeper {
     fn remove(&mut self, peers: &[WireGuardPublicKey], now: Moment) -> anyhow::Result<()> {
         let silenced: Vec<_> = peers.iter().map(|peer| (*peer, Vec::new())).collect();
         self.interface.update_peers(&silenced)?;
-        self.sample(now)?;
+        let live = self.sample(now)?;
+        let found = |peer| live.binary_search_by_key(peer, |live| live.public_key).is_ok();
+        if !peers.iter().all(found) {
+            // Absence from one reading says nothing, and this one is the last.
+            self.sample(now)?;
+        }
         self.ledger.commit(vec![Record::Removing { peers: peers.to_vec() }])?;
         self.interface.remove_peers(peers)?;
         self.ledger.commit(vec![Record::Removed { peers: peers.to_vec() }])?;

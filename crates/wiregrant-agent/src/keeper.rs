@@ -11,6 +11,7 @@ use wiregrant_core::{Month, Timestamp, WireGuardPublicKey};
 
 use crate::clock::{Agreement, ClockState, Moment};
 use crate::config::Config;
+use crate::conservation::Span;
 use crate::control_plane::NodeIdentity;
 use crate::endpoint;
 use crate::enrolment::Enrolment;
@@ -18,7 +19,7 @@ use crate::host::firewall::Firewall;
 use crate::ledger::{Ledger, Record};
 use crate::meter::Sample;
 use crate::state_dir::StateDir;
-use crate::wireguard::{Ensured, Interface, InterfaceSettings, LivePeer};
+use crate::wireguard::{Ensured, Interface, InterfaceSettings, LivePeer, Statistics, WireGuardError};
 
 /// The inner packet size of the node's interface, in bytes: WireGuard over IPv6 in an Ethernet frame.
 pub const MTU: u16 = 1420;
@@ -59,6 +60,8 @@ pub struct Keeper {
     settings: InterfaceSettings,
     /// The last sample of this run that had a time, changed or not.
     last_sample: Option<Timestamp>,
+    /// The interface was made since the last sample.
+    made_interface: bool,
 }
 
 impl Keeper {
@@ -104,6 +107,7 @@ impl Keeper {
             firewall: None,
             settings,
             last_sample: None,
+            made_interface: false,
         };
         match keeper.another_endpoint(&config) {
             Some(endpoint) => keeper.move_to(endpoint)?,
@@ -157,7 +161,10 @@ impl Keeper {
         let ensured = self.interface.ensure_interface(&self.settings)?;
         let (interface, backend) = (&self.enrolment.interface, self.interface.kind());
         match ensured {
-            Ensured::Created => tracing::info!(%interface, %backend, "made the interface"),
+            Ensured::Created => {
+                self.made_interface = true;
+                tracing::info!(%interface, %backend, "made the interface");
+            }
             Ensured::Adopted => tracing::info!(%interface, %backend, "took over the interface as it runs"),
         }
         Ok(())
@@ -208,11 +215,23 @@ impl Keeper {
         match self.interface.peers() {
             Ok(peers) => Ok(peers),
             Err(error) => {
-                tracing::warn!(%error, "the interface cannot be read; making sure that it is there");
-                self.ensure_interface()?;
+                self.restore_interface(&error)?;
                 Ok(self.interface.peers()?)
             }
         }
+    }
+
+    fn restore_interface(&mut self, error: &WireGuardError) -> anyhow::Result<()> {
+        tracing::warn!(%error, "the interface cannot be read; making sure that it is there");
+        self.ensure_interface()
+    }
+
+    /// The interface's own statistics. What they would show now they will show the next time, if they cannot be read.
+    fn statistics(&mut self) -> Option<Statistics> {
+        self.interface.statistics().unwrap_or_else(|error| {
+            tracing::debug!(%error, "no statistics this time");
+            None
+        })
     }
 
     /// Reads all counters, counts what moved and makes it durable; cuts what an epoch's end makes due. Gives the peers that
@@ -221,8 +240,27 @@ impl Keeper {
     /// # Errors
     /// When the interface cannot be read. Nothing is lost then: the counters stand in WireGuard and are read again.
     pub fn sample(&mut self, now: Moment) -> anyhow::Result<Vec<LivePeer>> {
-        let live = self.live()?;
-        let records = self.counted(&live, self.trusted(now));
+        // First, so that what moves meanwhile makes their difference too small and never too great.
+        let mut before = self.statistics();
+        let live = match self.interface.peers() {
+            Ok(live) => live,
+            Err(error) => {
+                self.restore_interface(&error)?;
+                before = self.statistics();
+                self.interface.peers()?
+            }
+        };
+        let fresh = std::mem::take(&mut self.made_interface);
+        let around =
+            before.zip(self.statistics()).filter(|(before, after)| before.instance == after.instance);
+        let statistics = around.map(|(before, after)| Span {
+            instance: before.instance,
+            before: before.reading,
+            after: after.reading,
+            fresh,
+            missing: false,
+        });
+        let records = self.counted(&live, statistics, self.trusted(now));
         self.ledger.count(records);
         if let Some(time) = self.trusted(now) {
             self.last_sample = Some(time);
@@ -231,10 +269,16 @@ impl Keeper {
     }
 
     /// The records that a reading at `time` makes.
-    fn counted(&self, live: &[LivePeer], time: Option<Timestamp>) -> Vec<Record> {
+    fn counted(&self, live: &[LivePeer], statistics: Option<Span>, time: Option<Timestamp>) -> Vec<Record> {
         let meter = &self.ledger.state().meter;
         let readings = live.iter().map(|peer| (peer.public_key, peer.reading));
         let peers = meter.changed(Service::WireGuard, readings, |peer| self.class_of(peer));
+        let new = peers.iter().filter(|changed| !meter.knows(&changed.peer)).count();
+        let missing = meter.marked() + new > live.len();
+        let statistics = statistics
+            .map(|span| Span { missing, ..span })
+            .filter(|span| !peers.is_empty() || self.ledger.state().conservation.is_news(span));
+        let unchanged = peers.is_empty() && statistics.is_none();
         let known_until = self.last_sample.max(meter.sampled_until());
         let mut records = Vec::new();
         let Some(time) = time else {
@@ -242,8 +286,9 @@ impl Keeper {
             if let (true, Some(end)) = (meter.labelled(), known_until) {
                 records.push(Record::Cut { end });
             }
-            if !peers.is_empty() {
-                records.push(Record::Sample(Sample { time: None, epoch: meter.epoch().cloned(), peers }));
+            if !unchanged {
+                let epoch = meter.epoch().cloned();
+                records.push(Record::Sample(Sample { time: None, epoch, peers, statistics }));
             }
             return records;
         };
@@ -251,8 +296,8 @@ impl Keeper {
         if epoch.as_ref() == meter.epoch() {
             // A month that turns lifts allotments and budget, also when nothing moves.
             let first = meter.used().month() != Some(Month::of(time)) || meter.sampled_until().is_none();
-            if !peers.is_empty() || first {
-                records.push(Record::Sample(Sample { time: Some(time), epoch, peers }));
+            if !unchanged || first {
+                records.push(Record::Sample(Sample { time: Some(time), epoch, peers, statistics }));
             }
             return records;
         }
@@ -260,15 +305,20 @@ impl Keeper {
         let worth_a_cut = meter.epoch().is_some() || !meter.totals().is_empty() || !peers.is_empty();
         if let (true, Some(boundary)) = (worth_a_cut, self.boundary_just_passed(epoch.as_ref(), time)) {
             let ended = meter.epoch().cloned();
-            records.push(Record::Sample(Sample { time: Some(boundary), epoch: ended, peers }));
+            records.push(Record::Sample(Sample { time: Some(boundary), epoch: ended, peers, statistics }));
             records.push(Record::Cut { end: boundary });
-            records.push(Record::Sample(Sample { time: Some(time), epoch, peers: Vec::new() }));
+            records.push(Record::Sample(Sample {
+                time: Some(time),
+                epoch,
+                peers: Vec::new(),
+                statistics: None,
+            }));
             return records;
         }
         if let (true, Some(end)) = (meter.labelled() && worth_a_cut, known_until) {
             records.push(Record::Cut { end });
         }
-        records.push(Record::Sample(Sample { time: Some(time), epoch, peers }));
+        records.push(Record::Sample(Sample { time: Some(time), epoch, peers, statistics }));
         records
     }
 
@@ -328,12 +378,15 @@ impl Keeper {
         self.wanted.as_ref()?.membership.as_ref()
     }
 
-    /// A peer that nobody wants is somebody's whom the operator let in.
+    /// A peer that nobody wants, and nobody wanted, is somebody's whom the operator let in.
     fn class_of(&self, peer: &WireGuardPublicKey) -> Class {
         let wanted = self.wanted.as_ref().and_then(|wanted| wanted.peers.get(peer));
-        wanted.map_or(Class::Invited, |wanted| wanted.class)
+        let leaves = || self.ledger.state().leaving.contains(peer);
+        wanted.map_or_else(|| if leaves() { Class::Assigned } else { Class::Invited }, |wanted| wanted.class)
     }
 }
 
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 pub(crate) mod tests;

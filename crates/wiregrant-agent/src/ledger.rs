@@ -18,6 +18,7 @@ use wiregrant_core::usage_report::UsageTable;
 use wiregrant_core::{Timestamp, WireGuardPublicKey};
 
 use crate::chain::{Acknowledged, Chain, Cut};
+use crate::conservation::Conservation;
 use crate::journal::{self, Contents, Damage, Journal, JournalError};
 use crate::meter::{Meter, Sample, as_lines};
 
@@ -34,8 +35,14 @@ pub struct State {
     pub meter: Meter,
     /// Peers whose removal was begun and is not confirmed.
     pub removing: BTreeSet<WireGuardPublicKey>,
+    /// Assigned peers that are wanted no more and may still be there: their last bytes are counted as assigned.
+    #[serde(default)]
+    pub leaving: BTreeSet<WireGuardPublicKey>,
     /// What was reported.
     pub chain: Chain,
+    /// The interface's account.
+    #[serde(default)]
+    pub conservation: Conservation,
 }
 
 /// A change of the state.
@@ -53,6 +60,11 @@ pub enum Record {
     Sample(Sample),
     /// Peers that are not there are about to be added.
     Added {
+        /// Who.
+        peers: Vec<WireGuardPublicKey>,
+    },
+    /// Assigned peers are about to be wanted no more.
+    Leaving {
         /// Who.
         peers: Vec<WireGuardPublicKey>,
     },
@@ -111,15 +123,26 @@ impl State {
             Record::Booted { boot_id } => {
                 self.meter.booted();
                 self.removing.clear();
+                self.conservation.forget();
                 self.boot_id = Some(boot_id);
             }
-            Record::Sample(sample) => self.meter.fold(&sample),
+            Record::Sample(sample) => {
+                let folded = self.meter.fold(&sample);
+                if folded.reset {
+                    self.conservation.departed();
+                }
+                let recovered = self.conservation.account(sample.statistics.as_ref(), folded.accounted);
+                self.meter.recover(recovered);
+            }
             Record::Added { peers } => peers.into_iter().for_each(|peer| self.meter.added(peer)),
+            Record::Leaving { peers } => self.leaving.extend(peers),
             Record::Removing { peers } => self.removing.extend(peers),
             Record::Removed { peers } => {
                 self.meter.removed(&peers);
+                self.conservation.departed();
                 peers.iter().for_each(|peer| {
                     self.removing.remove(peer);
+                    self.leaving.remove(peer);
                 });
             }
             Record::Forgotten { devices } => self.meter.forget(&devices),
@@ -141,6 +164,8 @@ impl State {
             Record::Adopted { note, sequence, usage, epoch, end, live } => {
                 self.meter.adopt(usage, epoch, end, &live);
                 self.chain.adopt(note, sequence);
+                // What these statistics hold was counted by the state that was lost.
+                self.conservation.forget();
             }
         }
     }
@@ -222,12 +247,29 @@ impl Ledger {
             commit.records.insert(0, Record::Snapshot(Box::new(self.state.clone())));
         }
         self.journal.append(&encoded(&commit))?;
-        if self.behind.take().is_some() {
-            tracing::info!("the journal can be written again, and has everything that was counted meanwhile");
-        }
+        self.written_again();
         commit.records.into_iter().for_each(|record| self.state.apply(record));
         self.compact();
         Ok(())
+    }
+
+    /// Makes durable what stands in memory only.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn settle(&mut self) -> Result<(), JournalError> {
+        if self.behind.is_none() {
+            return Ok(());
+        }
+        self.journal.append(&encoded(&Commit::snapshot(&self.state)))?;
+        self.written_again();
+        Ok(())
+    }
+
+    fn written_again(&mut self) {
+        if self.behind.take().is_some() {
+            tracing::info!("the journal can be written again, and has everything that was counted meanwhile");
+        }
     }
 
     /// Makes changes that follow from what the interface says, durable if it can be. A journal that cannot be written is told

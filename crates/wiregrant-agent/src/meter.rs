@@ -12,6 +12,7 @@ use wiregrant_core::epoch::EpochLabel;
 use wiregrant_core::usage_report::{Class, PeersBucket, Service, Usage, UsageTable};
 use wiregrant_core::{Month, Timestamp, WireGuardPublicKey};
 
+use crate::conservation::{Span, plus};
 use crate::used::{Used, raised};
 
 /// One device's counters at one service at the instant of a sample.
@@ -37,6 +38,18 @@ pub struct Sample {
     pub epoch: Option<EpochLabel>,
     /// The peers whose counters differ.
     pub peers: Vec<SampledPeer>,
+    /// The interface's own statistics around the reading, where it has some that outlive its peers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statistics: Option<Span>,
+}
+
+/// What folding a sample has shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Folded {
+    /// What moved, and marks that were set: bytes of the interface's that are accounted for.
+    pub accounted: Reading,
+    /// A peer's counters began anew: what it had moved before is gone.
+    pub reset: bool,
 }
 
 /// What the node has counted.
@@ -85,7 +98,7 @@ impl Meter {
     }
 
     /// Counts a sample.
-    pub fn fold(&mut self, sample: &Sample) {
+    pub fn fold(&mut self, sample: &Sample) -> Folded {
         if let Some(time) = sample.time {
             if self.epoch != sample.epoch {
                 self.moved_in_epoch.clear();
@@ -95,11 +108,26 @@ impl Meter {
             self.labelled = true;
             self.used.enter(Month::of(time));
         }
+        let mut folded = Folded::default();
         for SampledPeer { peer, service, class, reading } in &sample.peers {
             // A peer this agent did not add may have been counted before, by a state that was lost since.
-            if let Some(last) = self.marks_mut(*service).insert(*peer, *reading) {
-                self.count(*peer, (*service, *class), reading.moved_since(last));
+            let last = self.marks_mut(*service).insert(*peer, *reading);
+            let moved = last.map_or(Reading::default(), |last| reading.moved_since(last));
+            self.count(*peer, (*service, *class), moved);
+            if *service == Service::WireGuard {
+                folded.accounted = plus(folded.accounted, if last.is_some() { moved } else { *reading });
+                folded.reset |=
+                    last.is_some_and(|last| reading.received < last.received || reading.sent < last.sent);
             }
+        }
+        folded
+    }
+
+    /// Counts what peers that are gone have moved since their last reading. Nobody knows whose it was, so it counts as what
+    /// nobody pays for.
+    pub fn recover(&mut self, moved: Reading) {
+        if moved != Reading::default() {
+            self.raise((Service::WireGuard, Class::Invited), moved);
         }
     }
 
@@ -108,15 +136,19 @@ impl Meter {
             return;
         }
         self.used.count(peer, moved);
+        self.raise(column, moved);
+        if column.1 == Class::Assigned {
+            let bytes = self.moved_in_epoch.entry(peer).or_default();
+            *bytes = bytes.saturating_add(moved.received).saturating_add(moved.sent);
+        }
+    }
+
+    fn raise(&mut self, column: (Service, Class), moved: Reading) {
         let usage = self.totals.entry(column).or_default();
         usage.received = raised(usage.received, moved.received);
         usage.sent = raised(usage.sent, moved.sent);
         // Equal without a cap per peer, which no term sets today.
         usage.creditable = raised(usage.received, usage.sent.get());
-        if column.1 == Class::Assigned {
-            let bytes = self.moved_in_epoch.entry(peer).or_default();
-            *bytes = bytes.saturating_add(moved.received).saturating_add(moved.sent);
-        }
     }
 
     fn marks(&self, service: Service) -> &BTreeMap<WireGuardPublicKey, Reading> {
@@ -224,6 +256,12 @@ impl Meter {
         PeersBucket::of(self.moved_in_epoch.values().copied())
     }
 
+    /// How many peers of the interface's have a mark.
+    #[must_use]
+    pub fn marked(&self) -> usize {
+        self.last.len()
+    }
+
     /// The keys that have a mark.
     #[must_use]
     pub fn known(&self) -> BTreeSet<WireGuardPublicKey> {
@@ -281,6 +319,7 @@ mod tests {
                     reading: Reading { received: *bytes, sent: 0 },
                 })
                 .collect(),
+            statistics: None,
         }
     }
 

@@ -43,6 +43,10 @@ pub struct Status {
     pub epoch: Option<EpochLabel>,
     /// Totals since enrolment, in bytes.
     pub usage: Vec<UsageLine>,
+    /// Bytes in `usage` that were recovered from the interface's own statistics: moved by peers after their last reading.
+    pub recovered_bytes: u64,
+    /// Bytes that the interface has sent and no peer accounts for; they do not count.
+    pub unattributed_bytes: u64,
     /// The journal's size in bytes.
     pub journal_bytes: usize,
     /// Why the running agent cannot write the journal, if it cannot: what it counts then stands in its memory.
@@ -78,6 +82,7 @@ pub fn status(dir: &StateDir) -> anyhow::Result<Status> {
         Ok((backend, peers)) => (Some(backend), Some(peers), None),
         Err(error) => (None, None, Some(error.to_string())),
     };
+    let recovered = state.conservation.recovered();
     Ok(Status {
         node: enrolment.node,
         operator: enrolment.operator,
@@ -90,6 +95,8 @@ pub fn status(dir: &StateDir) -> anyhow::Result<Status> {
         peers_desired: wanted.map(|wanted| wanted.peers.iter().filter(|peer| peer.expires > now).count()),
         epoch: state.meter.epoch().cloned(),
         usage: usage_lines(state.meter.totals()),
+        recovered_bytes: recovered.received.saturating_add(recovered.sent),
+        unattributed_bytes: state.conservation.unattributed(),
         journal_bytes,
         journal_error: health.journal_error.filter(|_| running),
         damaged_journals: journal::kept(&dir.journal())?,
@@ -134,6 +141,18 @@ impl Status {
             line(
                 &format!("{service}, {class}"),
                 format!("{} received, {} sent", received.to_gb(), sent.to_gb()),
+            );
+        }
+        if self.recovered_bytes > 0 {
+            line(
+                "recovered",
+                format!("{} bytes of peers that are gone, counted as invited", self.recovered_bytes),
+            );
+        }
+        if self.unattributed_bytes > 0 {
+            line(
+                "unattributed",
+                format!("{} bytes sent to nobody's account, not counted", self.unattributed_bytes),
             );
         }
         let last = self.last_acknowledged.as_ref().map_or("none acknowledged yet".to_owned(), |last| {

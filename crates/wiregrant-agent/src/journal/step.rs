@@ -31,40 +31,65 @@ pub fn check() -> io::Result<()> {
     Ok(())
 }
 
-/// The end of an agent at one of its steps. Of the thread's own, as tests run side by side.
+/// What may befall an agent at one of its steps. Of the thread's own, as tests run side by side.
 #[cfg(test)]
 pub mod fault {
     use std::cell::Cell;
     use std::io;
 
-    thread_local! {
+    #[derive(Clone, Copy)]
+    enum Fate {
+        Spared,
         /// Steps until the end, and how much of that step's bytes is still written, in 256ths.
-        static AHEAD: Cell<Option<(u32, usize)>> = const { Cell::new(None) };
-        static OVER: Cell<bool> = const { Cell::new(false) };
+        Ends(u32, usize),
+        /// The file system refuses so many steps.
+        Refused(u32),
+        Over,
     }
 
-    /// The agent ends at the n-th step from now.
+    thread_local! {
+        static FATE: Cell<Fate> = const { Cell::new(Fate::Spared) };
+    }
+
+    /// The agent ends at the n-th step from now, `part` 256ths into it.
     pub fn after(steps: u32, part: u8) {
-        AHEAD.set(Some((steps, usize::from(part))));
+        FATE.set(Fate::Ends(steps, usize::from(part)));
+    }
+
+    /// The agent has ended: not a step more.
+    pub fn end() {
+        FATE.set(Fate::Over);
+    }
+
+    /// The next steps fail, and the agent lives on.
+    pub fn refuse(steps: u32) {
+        FATE.set(Fate::Refused(steps));
+    }
+
+    /// Whether the agent has ended.
+    pub fn is_over() -> bool {
+        matches!(FATE.get(), Fate::Over)
     }
 
     /// A new agent begins.
     pub fn clear() {
-        AHEAD.set(None);
-        OVER.set(false);
+        FATE.set(Fate::Spared);
     }
 
     pub(super) fn written(part_of: impl FnOnce(usize) -> io::Result<()>) -> io::Result<()> {
-        if !OVER.get() {
-            match AHEAD.get() {
-                Some((0, part)) => {
-                    OVER.set(true);
-                    part_of(part)?;
-                }
-                Some((steps, part)) => AHEAD.set(Some((steps - 1, part))),
-                None => {}
+        match FATE.get() {
+            Fate::Spared | Fate::Refused(0) => return Ok(()),
+            Fate::Ends(0, part) => {
+                FATE.set(Fate::Over);
+                part_of(part)?;
             }
+            Fate::Ends(steps, part) => {
+                FATE.set(Fate::Ends(steps - 1, part));
+                return Ok(());
+            }
+            Fate::Refused(steps) => FATE.set(Fate::Refused(steps - 1)),
+            Fate::Over => {}
         }
-        if OVER.get() { Err(io::Error::other("the agent was killed")) } else { Ok(()) }
+        Err(io::Error::other("by the test"))
     }
 }

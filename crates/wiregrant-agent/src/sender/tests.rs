@@ -14,13 +14,13 @@ const REPORTS: &str = "grants.example/reports";
 
 /// What the control plane does.
 #[derive(Default)]
-struct TestCourier {
-    accepted: RefCell<Vec<String>>,
+pub struct TestCourier {
+    pub accepted: RefCell<Vec<String>>,
     tree: RefCell<MemoryTree>,
     /// Refuses the next reports with this.
-    refusal: Cell<Option<ProblemKind>>,
+    pub refusal: Cell<Option<ProblemKind>>,
     /// Accepts, but the answer is lost.
-    loses_answer: Cell<bool>,
+    pub loses_answer: Cell<bool>,
     /// Answers with the proof of another entry.
     proves_another: Cell<bool>,
     heads_asked: Cell<u32>,

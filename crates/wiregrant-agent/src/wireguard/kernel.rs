@@ -14,8 +14,8 @@ use zeroize::Zeroize;
 
 use super::netlink::{Netlink, NetlinkError};
 use super::{
-    Device, Ensured, Interface, InterfaceName, InterfaceSettings, LivePeer, PeerChange, WireGuardError, link,
-    same_key,
+    Device, Ensured, Interface, InterfaceName, InterfaceSettings, LivePeer, PeerChange, Statistics,
+    WireGuardError, link, same_key, statistics,
 };
 
 /// How often an interface that is to be deleted is emptied, should somebody add peers meanwhile.
@@ -145,6 +145,10 @@ impl Interface for Kernel {
 
     fn peers(&mut self) -> Result<Vec<LivePeer>, WireGuardError> {
         Ok(self.device()?.peers)
+    }
+
+    fn statistics(&mut self) -> Result<Option<Statistics>, WireGuardError> {
+        statistics::read(&self.name).map(Some)
     }
 
     fn set_peer(&mut self, peer: &WireGuardPublicKey, allowed_ips: &[IpNet]) -> Result<(), WireGuardError> {

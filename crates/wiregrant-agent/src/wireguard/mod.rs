@@ -13,6 +13,7 @@ mod kernel;
 mod link;
 mod name;
 pub mod netlink;
+pub mod statistics;
 pub mod uapi;
 mod wireguard_go;
 
@@ -28,6 +29,7 @@ pub use choice::{Choice, delete_interface, open, open_with};
 pub use error::WireGuardError;
 pub use kernel::Kernel;
 pub use name::InterfaceName;
+pub use statistics::Statistics;
 pub use wireguard_go::{Starter, WireGuardGo};
 
 /// What the node's interface should be.
@@ -119,6 +121,15 @@ pub trait Interface: Send {
     /// # Errors
     /// When the interface is gone, cannot be read, or answers with something that is not to be trusted.
     fn peers(&mut self) -> Result<Vec<LivePeer>, WireGuardError>;
+
+    /// What the interface says of all its peers together, those that are gone included, in the same bytes as
+    /// [`LivePeer::reading`]; `None` where it says no such thing.
+    ///
+    /// # Errors
+    /// When the interface is gone or cannot be read.
+    fn statistics(&mut self) -> Result<Option<Statistics>, WireGuardError> {
+        Ok(None)
+    }
 
     /// Adds the peer, or replaces the allowed IPs of a live one, which keeps its session and counters.
     ///
