@@ -81,6 +81,12 @@ impl ControlPlane {
         self.process.as_mut().map_or(Ok(()), Process::still_runs)
     }
 
+    /// The folder with all that is public.
+    #[must_use]
+    pub fn public(&self) -> PathBuf {
+        self.data.join("public")
+    }
+
     /// Where its log is.
     #[must_use]
     pub fn log(&self) -> PathBuf {

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -9,6 +11,9 @@ use support::{LIMIT, Traffic, turn, world};
 use testbed::counters::{self, Counters};
 use testbed::wait::eventually;
 use testbed::world::World;
+
+/// Debian's own interpreter: its `python3-cryptography` is what the tests install.
+const PYTHON: &str = "/usr/bin/python3";
 
 /// The longest between two kills: a few reports, and now and then the end of an epoch.
 const MILLISECONDS_BETWEEN_KILLS: u64 = 2000;
@@ -42,6 +47,17 @@ fn some_time(world: &World, traffic: &mut Traffic) {
     }
 }
 
+/// Whether the verifier that was written a second time, from the documents alone, finds the record of this world whole. It reads
+/// the folder as it lies there: in a moment in which the log grows it may find that a file is gone.
+fn second_implementation_holds(world: &World) -> anyhow::Result<bool> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wiregrant/tests/second_implementation.py");
+    let mut command = Command::new(PYTHON);
+    let output = command.arg("-B").arg(script).arg(world.control_plane.public()).output()?;
+    let said = [output.stdout, output.stderr].concat();
+    eprintln!("the second implementation: {}", String::from_utf8_lossy(&said));
+    Ok(output.status.success())
+}
+
 /// After the last byte: everything counted is reported exactly, and the public record holds together.
 fn all_is_reported(world: &mut World, traffic: Traffic) {
     let transfers = traffic.finish();
@@ -59,6 +75,10 @@ fn all_is_reported(world: &mut World, traffic: Traffic) {
         Ok(verify["statements"].as_u64().filter(|statements| *statements > 0))
     })
     .expect("epochs have ended meanwhile");
+    eventually("a record that the second implementation reads too", LIMIT, &[], || {
+        Ok(second_implementation_holds(world)?.then_some(()))
+    })
+    .expect("what one verifier finds whole, the other does");
 }
 
 #[test]

@@ -9,13 +9,13 @@ use crate::keeper::Keeper;
 use crate::ledger::Record;
 
 impl Keeper {
-    /// Whether a wanted device may use the node now, as far as the last sample knows: neither expired nor exhausted. To be asked
-    /// for devices ascending by key.
+    /// Whether a wanted device may use the node now, as far as the last sample knows: neither expired nor exhausted,
+    /// and the node not paused. To be asked for devices ascending by key.
     pub(crate) fn serves(&self, now: Moment) -> impl FnMut(&DesiredPeer) -> bool {
         // By a clock that is wrong nobody expires.
         let time = self.trusted(now).unwrap_or(self.enrolment.joined_at);
         // Without the firewall a device could reach what it must not: then nobody is served.
-        let may_serve = self.may_serve();
+        let may_serve = self.may_serve() && self.paused.is_none();
         let mut used = self.ledger.state().meter.used().in_step();
         move |device| {
             let used = used(&device.public_key, device.period);

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 
+use crate::budget::Hours;
+
 use crate::endpoint;
 
 /// Where it lies unless said otherwise.
@@ -74,7 +76,7 @@ pub struct Budget {
     /// Megabits a second for one device, each way; without limit when absent.
     pub device_megabits_per_second: Option<u64>,
     /// The hours of the day, UTC, in which it serves, such as `"22:00-06:00"`; always when absent.
-    pub hours: Option<String>,
+    pub hours: Option<Hours>,
 }
 
 /// The firewall: tables of our own, other people's rules are never touched.
@@ -212,6 +214,7 @@ mod tests {
             ("sample_seconds = 0", "sample_seconds: 0 is not 1 to 3600"),
             ("[metrics]\nlisten = '0.0.0.0:9586'", "loopback"),
             ("[budget]\ngigabytes_per_month = 0", "budget.gigabytes_per_month"),
+            ("[budget]\nhours = '22-06'", "budget.hours: \"22-06\""),
             ("[budgets]\n", "budgets"),
             ("endpoint = 'vpn.example:0'", "endpoint: \"vpn.example:0\""),
             ("[firewall]\nblocked_ports = [70000]", "70000"),

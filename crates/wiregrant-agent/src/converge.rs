@@ -1,5 +1,7 @@
 //! Brings the interface's peers to what the control plane wants, removals first, and loses no byte of who is removed.
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 use wiregrant_core::WireGuardPublicKey;
 use wiregrant_core::api::Desired;
@@ -89,7 +91,15 @@ impl Keeper {
             self.live()?;
             self.remove(&unconfirmed, now)?;
         }
-        let live = self.sample(now)?;
+        let mut live = self.sample(now)?;
+        self.judge_budget(now);
+        let idle = Duration::from_secs(self.config.idle_seconds);
+        let silent = self.silences.observe(&live, now.monotonic, idle);
+        if self.wanted.is_none() {
+            return Ok(());
+        }
+        // Taken from `live`, so that whoever of them is served comes back below.
+        self.forget(&silent, &mut live, now)?;
         let Some(wanted) = &self.wanted else { return Ok(()) };
         let live = live.iter().map(|peer| (&peer.public_key, peer.allowed_ips.as_slice()));
         let difference = Difference::between(live, &wanted.peers, self.serves(now));
@@ -130,14 +140,24 @@ impl Keeper {
     /// Removes peers: silenced, read for the last time, journaled, removed, and journaled as gone, in this order. A stop
     /// anywhere in between leaves a state from which the same is done again.
     fn remove(&mut self, peers: &[WireGuardPublicKey], now: Moment) -> anyhow::Result<()> {
-        let silenced: Vec<_> = peers.iter().map(|peer| (*peer, Vec::new())).collect();
-        self.interface.update_peers(&silenced)?;
+        self.silence(peers)?;
         let live = self.sample(now)?;
         let found = |peer| live.binary_search_by_key(peer, |live| live.public_key).is_ok();
         if !peers.iter().all(found) {
             // Absence from one reading says nothing, and this one is the last.
             self.sample(now)?;
         }
+        self.take_away(peers)
+    }
+
+    /// Gives peers no address, so that they can send nothing and nothing is sent to them.
+    pub(crate) fn silence(&mut self, peers: &[WireGuardPublicKey]) -> anyhow::Result<()> {
+        let silenced: Vec<_> = peers.iter().map(|peer| (*peer, Vec::new())).collect();
+        Ok(self.interface.update_peers(&silenced)?)
+    }
+
+    /// Removes peers that are silenced and read for the last time.
+    pub(crate) fn take_away(&mut self, peers: &[WireGuardPublicKey]) -> anyhow::Result<()> {
         self.ledger.commit(vec![Record::Removing { peers: peers.to_vec() }])?;
         self.interface.remove_peers(peers)?;
         self.ledger.commit(vec![Record::Removed { peers: peers.to_vec() }])?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use wiregrant_core::api::Membership;
+use wiregrant_core::api::{Membership, Pause};
 use wiregrant_core::epoch::EpochLabel;
 use wiregrant_core::peer::DesiredPeers;
 use wiregrant_core::usage_report::{Backend, Class, Service};
@@ -15,6 +15,7 @@ use crate::conservation::Span;
 use crate::control_plane::NodeIdentity;
 use crate::endpoint;
 use crate::enrolment::Enrolment;
+use crate::forgetting::Silences;
 use crate::host::firewall::Firewall;
 use crate::ledger::{Ledger, Record};
 use crate::meter::Sample;
@@ -57,6 +58,9 @@ pub struct Keeper {
     pub(crate) config: Arc<Config>,
     /// `None` where the interface has no host around it, as in tests of the keeper itself.
     firewall: Option<Firewall>,
+    /// Why nobody is served for now.
+    pub(crate) paused: Option<Pause>,
+    pub(crate) silences: Silences,
     settings: InterfaceSettings,
     /// The last sample of this run that had a time, changed or not.
     last_sample: Option<Timestamp>,
@@ -105,6 +109,8 @@ impl Keeper {
             last_contact: None,
             config: Arc::clone(&config),
             firewall: None,
+            paused: None,
+            silences: Silences::default(),
             settings,
             last_sample: None,
             made_interface: false,

@@ -8,6 +8,7 @@
 
 pub mod allotment;
 pub mod backoff;
+pub mod budget;
 pub mod chain;
 pub mod clock;
 pub mod command_line;
@@ -17,6 +18,7 @@ pub mod control_plane;
 pub mod converge;
 pub mod endpoint;
 pub mod enrolment;
+pub mod forgetting;
 pub mod health;
 pub mod host;
 pub mod join;

@@ -127,6 +127,7 @@ impl Meter {
     /// nobody pays for.
     pub fn recover(&mut self, moved: Reading) {
         if moved != Reading::default() {
+            self.used.count_of_nobody(moved);
             self.raise((Service::WireGuard, Class::Invited), moved);
         }
     }

@@ -48,10 +48,16 @@ impl Used {
 
     /// A device moved something.
     pub fn count(&mut self, device: WireGuardPublicKey, moved: Reading) {
+        self.count_of_nobody(moved);
         let device = self.devices.entry(device).or_default();
-        for sum in [&mut device.total, &mut device.month, &mut self.in_month] {
+        for sum in [&mut device.total, &mut device.month] {
             *sum = raised(raised(*sum, moved.received), moved.sent);
         }
+    }
+
+    /// The node served something, and whom is not known any more.
+    pub fn count_of_nobody(&mut self, moved: Reading) {
+        self.in_month = raised(raised(self.in_month, moved.received), moved.sent);
     }
 
     /// These devices are wanted here no more.

@@ -58,6 +58,12 @@ pub const POSTGRES: &[Package] = &[Package {
 /// What judges the units: `systemd-analyze` needs no running systemd.
 pub const UNITS: &[Package] = &[program("systemd", "systemd-analyze"), program("util-linux", "setpriv")];
 
+/// What the second implementation of `verify` is written in.
+pub const SECOND_IMPLEMENTATION: &[Package] = &[
+    file("python3", "/usr/bin/python3"),
+    file("python3-cryptography", "/usr/lib/python3/dist-packages/cryptography/__init__.py"),
+];
+
 /// libFuzzer, which the fuzz targets link, is C++.
 pub const FUZZ_TARGETS: &[Package] = &[program("g++", "g++")];
 

@@ -154,6 +154,7 @@ fn packages() -> Result<(), Failure> {
         packages::INTERFACES,
         packages::DEMO,
         packages::POSTGRES,
+        packages::SECOND_IMPLEMENTATION,
         packages::FUZZ_TARGETS,
         packages::UNITS,
         packages::EMULATED_MACHINE,

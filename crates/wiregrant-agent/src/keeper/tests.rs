@@ -29,6 +29,10 @@ pub struct World {
     /// The call at which the agent is killed, counted down; and whether the call is still carried out.
     kill: Option<(u32, bool)>,
     dead: bool,
+    /// Who was removed, in order.
+    removed: Vec<WireGuardPublicKey>,
+    /// Who still has bytes on the way to the node when it is silenced, and how many.
+    on_the_way: Option<(WireGuardPublicKey, u64)>,
 }
 
 impl World {
@@ -53,6 +57,18 @@ impl World {
             None => {
                 change(self);
                 Ok(())
+            }
+        }
+    }
+}
+
+impl World {
+    fn traffic(&mut self, peer: &WireGuardPublicKey, moved: Reading) {
+        if let Some((_, reading)) = self.peers.get_mut(peer) {
+            *reading = plus(*reading, moved);
+            self.moved += moved.received + moved.sent;
+            if let Some(statistics) = &mut self.statistics {
+                statistics.reading = plus(statistics.reading, moved);
             }
         }
     }
@@ -88,12 +104,18 @@ impl Interface for TestInterface {
 
     fn set_peer(&mut self, peer: &WireGuardPublicKey, allowed_ips: &[IpNet]) -> Result<(), WireGuardError> {
         let mut world = self.0.lock().unwrap();
-        world.call(|world| world.peers.entry(*peer).or_default().0 = allowed_ips.to_vec())
+        world.call(|world| {
+            world.peers.entry(*peer).or_default().0 = allowed_ips.to_vec();
+            let silenced = allowed_ips.is_empty();
+            if let Some((_, bytes)) = world.on_the_way.take_if(|(key, _)| key == peer && silenced) {
+                world.traffic(peer, Reading { received: bytes, sent: 0 });
+            }
+        })
     }
 
     fn remove_peer(&mut self, peer: &WireGuardPublicKey) -> Result<(), WireGuardError> {
         self.0.lock().unwrap().call(|world| {
-            world.peers.remove(peer);
+            world.removed.extend(world.peers.remove(peer).map(|_| *peer));
         })
     }
 }
@@ -104,6 +126,8 @@ pub struct TestNode {
     world: Arc<Mutex<World>>,
     pub keeper: Mutex<Keeper>,
     pub seconds: u64,
+    /// What the operator chose, for the next start.
+    pub config: Config,
     revision: u64,
     boots: u64,
 }
@@ -117,15 +141,21 @@ impl TestNode {
         // In memory where there is such a place: hundreds of lives sync hundreds of times each.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let world = Arc::new(Mutex::new(World { statistics, ..World::default() }));
-        let keeper = Mutex::new(Self::started(&folder, &world, 0).unwrap());
-        Self { folder, world, keeper, seconds: 2_000, revision: 0, boots: 0 }
+        let config = Config::default();
+        let keeper = Mutex::new(Self::started(&folder, &world, 0, &config).unwrap());
+        Self { folder, world, keeper, seconds: 2_000, config, revision: 0, boots: 0 }
     }
 
-    fn started(folder: &tempfile::TempDir, world: &Arc<Mutex<World>>, boots: u64) -> anyhow::Result<Keeper> {
+    fn started(
+        folder: &tempfile::TempDir,
+        world: &Arc<Mutex<World>>,
+        boots: u64,
+        config: &Config,
+    ) -> anyhow::Result<Keeper> {
         let interface = Box::new(TestInterface(Arc::clone(world)));
         let enrolment = enrolled(joined()).unwrap();
         let (dir, boot) = (StateDir::new(folder.path()), format!("boot {boots}"));
-        Keeper::start(dir, enrolment, interface, &boot, Arc::default())
+        Keeper::start(dir, enrolment, interface, &boot, Arc::new(config.clone()))
     }
 
     pub fn keeper(&self) -> MutexGuard<'_, Keeper> {
@@ -142,7 +172,8 @@ impl TestNode {
             let mut world = self.world();
             (world.kill, world.dead) = (None, false);
         }
-        self.keeper = Mutex::new(Self::started(&self.folder, &self.world, self.boots).unwrap());
+        let started = Self::started(&self.folder, &self.world, self.boots, &self.config);
+        self.keeper = Mutex::new(started.unwrap());
     }
 
     fn reboot(&mut self) {
@@ -182,15 +213,7 @@ impl TestNode {
     }
 
     pub fn traffic(&self, n: u8, received: u64, sent: u64) {
-        let mut world = self.world();
-        if let Some((_, reading)) = world.peers.get_mut(&key(n)) {
-            reading.received += received;
-            reading.sent += sent;
-            world.moved += received + sent;
-            if let Some(statistics) = &mut world.statistics {
-                statistics.reading = plus(statistics.reading, Reading { received, sent });
-            }
-        }
+        self.world().traffic(&key(n), Reading { received, sent });
     }
 
     /// What the node has counted, in bytes.
@@ -215,6 +238,21 @@ impl TestNode {
     /// The keys on the interface.
     pub fn live(&self) -> Vec<WireGuardPublicKey> {
         self.world().peers.keys().copied().collect()
+    }
+
+    /// Who was removed since the last call and is there again.
+    pub fn made_anew(&self) -> Vec<WireGuardPublicKey> {
+        let removed = std::mem::take(&mut self.world().removed);
+        removed.into_iter().filter(|peer| self.world().peers.contains_key(peer)).collect()
+    }
+
+    /// Some bytes of a peer come in after it is silenced.
+    pub fn stir_when_silenced(&self, n: u8, bytes: u64) {
+        self.world().on_the_way = Some((key(n), bytes));
+    }
+
+    pub fn allowed_ips(&self, n: u8) -> Vec<IpNet> {
+        self.world().peers[&key(n)].0.clone()
     }
 
     pub fn converge_at(&mut self, seconds: u64) {
