@@ -1,12 +1,22 @@
 //! Who is served: which of the wanted devices may use this node now, by what they used of their allotments and when they expire.
 
-use wiregrant_core::Timestamp;
 use wiregrant_core::allotment::Level;
-use wiregrant_core::peer::DesiredPeer;
+use wiregrant_core::peer::{DesiredPeer, DesiredPeers};
+use wiregrant_core::{Timestamp, WireGuardPublicKey};
 
 use crate::clock::Moment;
 use crate::keeper::Keeper;
 use crate::ledger::Record;
+use crate::used::Used;
+
+/// How much of its allotment each wanted device has left, ascending by key.
+pub fn levels(wanted: &DesiredPeers, used: &Used) -> impl Iterator<Item = (WireGuardPublicKey, Level)> {
+    let mut used = used.in_step();
+    wanted.iter().map(move |device| {
+        let used = used(&device.public_key, device.period);
+        (device.public_key, Level::of(used, device.allotment))
+    })
+}
 
 impl Keeper {
     /// Whether a wanted device may use the node now, as far as the last sample knows: neither expired nor exhausted,

@@ -9,7 +9,7 @@ use data_encoding::BASE64;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use transparency_log::{MAX_PROOF_BYTES, SigningKey};
-use wiregrant_core::api::{Desired, Join, Joined, PREFIX, Problem, ReportHead};
+use wiregrant_core::api::{Condition, Desired, Join, Joined, PREFIX, Problem, ReportHead};
 use wiregrant_core::note::{Origin, Salt};
 use wiregrant_core::request::{HEADER_NODE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME, Request};
 use wiregrant_core::{NodeId, Timestamp};
@@ -164,6 +164,29 @@ impl ControlPlane {
         let (url, answer) = self.ask(Some((identity, now)), &question)?;
         String::from_utf8(answer)
             .map_err(|_| ControlPlaneError::Answer { url, reason: "the acknowledgement is not text".into() })
+    }
+
+    /// Says how the node is now.
+    ///
+    /// # Errors
+    /// When nobody answers or the control plane refuses.
+    pub fn condition(
+        &self,
+        identity: &NodeIdentity,
+        now: Timestamp,
+        condition: &Condition,
+    ) -> Result<(), ControlPlaneError> {
+        let body = serde_json::to_vec(condition).expect("texts and keys serialise");
+        let path = format!("{PREFIX}/nodes/{}/condition", identity.node);
+        let question = Question {
+            method: "PUT",
+            path: &path,
+            content_type: "application/json",
+            body: &body,
+            wait: Duration::ZERO,
+            limit: MAX_PROBLEM_BYTES,
+        };
+        self.ask(Some((identity, now)), &question).map(drop)
     }
 
     fn ask_json<T: DeserializeOwned>(

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use wiregrant_core::Timestamp;
+use wiregrant_core::api::Pause;
 
 use crate::clock::{ClockState, Moment};
 use crate::keeper::Keeper;
@@ -22,6 +23,9 @@ pub struct Health {
     /// Why the journal cannot be written, if it cannot: what is counted then stands in memory.
     #[serde(default)]
     pub journal_error: Option<String>,
+    /// Why nobody is served for now, by the operator's choice.
+    #[serde(default)]
+    pub paused: Option<Pause>,
 }
 
 impl Health {
@@ -33,6 +37,7 @@ impl Health {
             frozen: keeper.frozen,
             last_contact: keeper.last_contact,
             journal_error: keeper.ledger.behind().map(str::to_owned),
+            paused: keeper.paused,
         }
     }
 
@@ -50,7 +55,12 @@ impl Health {
             ClockState::Unknown => "; the clock is not compared yet",
         };
         let frozen = if self.frozen { "; frozen, reports wait" } else { "" };
-        format!("{peers}{clock}{frozen}")
+        let paused = match self.paused {
+            Some(Pause::Budget) => "; paused, the month's gigabytes are served",
+            Some(Pause::Hours) => "; paused outside the budget's hours",
+            None => "",
+        };
+        format!("{peers}{paused}{clock}{frozen}")
     }
 
     /// What the agent wrote last; `None` where none has run.

@@ -10,6 +10,7 @@ use wiregrant_core::usage_report::{Backend, Class, Service};
 use wiregrant_core::{Month, Timestamp, WireGuardPublicKey};
 
 use crate::clock::{Agreement, ClockState, Moment};
+use crate::condition::Told;
 use crate::config::Config;
 use crate::conservation::Span;
 use crate::control_plane::NodeIdentity;
@@ -61,6 +62,7 @@ pub struct Keeper {
     /// Why nobody is served for now.
     pub(crate) paused: Option<Pause>,
     pub(crate) silences: Silences,
+    pub(crate) told: Told,
     settings: InterfaceSettings,
     /// The last sample of this run that had a time, changed or not.
     last_sample: Option<Timestamp>,
@@ -111,6 +113,7 @@ impl Keeper {
             firewall: None,
             paused: None,
             silences: Silences::default(),
+            told: Told::default(),
             settings,
             last_sample: None,
             made_interface: false,

@@ -12,6 +12,7 @@ pub mod budget;
 pub mod chain;
 pub mod clock;
 pub mod command_line;
+pub mod condition;
 pub mod config;
 pub mod conservation;
 pub mod control_plane;

@@ -15,6 +15,7 @@ use wiregrant_core::note::Salt;
 
 use crate::backoff::{Backoff, CAP};
 use crate::clock::{self, Moment};
+use crate::condition::{Telling, tell};
 use crate::config::{Config, Source};
 use crate::control_plane::ControlPlane;
 use crate::health::Health;
@@ -33,6 +34,11 @@ const UNCHANGED_PAUSE: Duration = Duration::from_secs(1);
 /// The least between two questions after an answer that brought something: changes made meanwhile come together in the next.
 const CHANGED_PAUSE: Duration = Duration::from_millis(100);
 
+/// The least between two conditions: what changes meanwhile is told together.
+const TELLING_PAUSE: Duration = Duration::from_secs(1);
+/// How long until an older control plane is tried again, should it have been upgraded.
+const NOT_UNDERSTOOD_PAUSE: Duration = Duration::from_secs(3600);
+
 /// What the loops share.
 struct Agent {
     keeper: Mutex<Keeper>,
@@ -43,6 +49,8 @@ struct Agent {
     service_manager: ServiceManager,
     /// There may be something to deliver.
     due: Notify,
+    /// The node's condition may have changed.
+    changed: Notify,
 }
 
 /// Runs the agent on a state directory.
@@ -69,6 +77,7 @@ pub fn run(dir: StateDir, source: Source, starter: Starter) -> anyhow::Result<()
         config: watch::Sender::new(config),
         service_manager,
         due: Notify::new(),
+        changed: Notify::new(),
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(until_stopped(&agent));
@@ -84,6 +93,7 @@ async fn until_stopped(agent: &Arc<Agent>) -> anyhow::Result<()> {
         result = sampling(agent) => result?,
         result = converging(agent) => result?,
         result = delivering(agent) => result?,
+        result = telling(agent) => result?,
         result = reconfiguring(agent, hangup) => result?,
         () = staying_alive(agent) => {}
         _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
@@ -171,6 +181,7 @@ async fn sampling(agent: &Arc<Agent>) -> anyhow::Result<()> {
             }
         }
         agent.due.notify_one();
+        agent.changed.notify_one();
         let boundary = kept(&agent.keeper).next_boundary(now.wall);
         let pause = pause(clock::now(), sample_seconds, [Some(next_report), boundary]);
         expect_turn_after(agent, pause);
@@ -216,6 +227,7 @@ async fn converging(agent: &Arc<Agent>) -> anyhow::Result<()> {
                 backoff.reset();
                 wait_seconds = LONG_POLL_SECONDS;
                 agent.due.notify_one();
+                agent.changed.notify_one();
                 let took = clock::now().monotonic.saturating_sub(asked.monotonic);
                 sleep(heard.pause(took)).await;
             }
@@ -283,6 +295,41 @@ async fn delivering(agent: &Arc<Agent>) -> anyhow::Result<()> {
             Err(error) => {
                 let wait = backoff.wait(cap, random_u16()?);
                 tracing::error!(retry_seconds = wait.as_secs(), "{error:#}");
+                sleep(wait).await;
+            }
+        }
+    }
+}
+
+/// Tells the control plane how the node is, whenever that changed.
+async fn telling(agent: &Arc<Agent>) -> anyhow::Result<()> {
+    let mut backoff = Backoff::default();
+    let mut understood = true;
+    loop {
+        let told = on(agent, |agent| {
+            let put =
+                |identity: &_, now, condition: &_| agent.control_plane.condition(identity, now, condition);
+            tell(&agent.keeper, put, clock::now)
+        });
+        match told.await? {
+            Ok(Telling::Taken) => {
+                backoff.reset();
+                understood = true;
+                sleep(TELLING_PAUSE).await;
+            }
+            Ok(Telling::UpToDate) => agent.changed.notified().await,
+            Ok(Telling::NotUnderstood) => {
+                if std::mem::take(&mut understood) {
+                    tracing::warn!(
+                        "the control plane is older than this agent and takes no condition of the node: people see no levels, \
+                         and nobody a pause"
+                    );
+                }
+                sleep(NOT_UNDERSTOOD_PAUSE).await;
+            }
+            Err(error) => {
+                let wait = backoff.wait(CAP, random_u16()?);
+                tracing::warn!(retry_seconds = wait.as_secs(), "{error:#}");
                 sleep(wait).await;
             }
         }

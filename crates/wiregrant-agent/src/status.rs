@@ -1,13 +1,16 @@
 //! `wiregrant-agent status`: the node as its own files and its interface tell it, whether or not the agent runs.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use wiregrant_core::api::{UsageLine, usage_lines};
+use wiregrant_core::allotment::Level;
+use wiregrant_core::api::{Pause, UsageLine, usage_lines};
 use wiregrant_core::epoch::EpochLabel;
 use wiregrant_core::{NodeId, OperatorId, Timestamp};
 
+use crate::allotment::levels;
 use crate::chain::Acknowledged;
 use crate::clock::{self, ClockState};
 use crate::health::Health;
@@ -39,6 +42,10 @@ pub struct Status {
     pub peers_live: Option<usize>,
     /// Peers that the control plane wants; absent before it was heard.
     pub peers_desired: Option<usize>,
+    /// How many of them have how much of their allotment left.
+    pub levels: BTreeMap<Level, usize>,
+    /// Why nobody is served for now, by the operator's choice, as the running agent judged it last.
+    pub paused: Option<Pause>,
     /// The epoch that bytes counted now belong to.
     pub epoch: Option<EpochLabel>,
     /// Totals since enrolment, in bytes.
@@ -82,6 +89,9 @@ pub fn status(dir: &StateDir) -> anyhow::Result<Status> {
         Ok((backend, peers)) => (Some(backend), Some(peers), None),
         Err(error) => (None, None, Some(error.to_string())),
     };
+    let mut by_level = BTreeMap::new();
+    let levels = wanted.iter().flat_map(|wanted| levels(&wanted.peers, state.meter.used()));
+    levels.for_each(|(_, level)| *by_level.entry(level).or_default() += 1);
     let recovered = state.conservation.recovered();
     Ok(Status {
         node: enrolment.node,
@@ -93,6 +103,8 @@ pub fn status(dir: &StateDir) -> anyhow::Result<Status> {
         endpoint: enrolment.endpoint,
         peers_live,
         peers_desired: wanted.map(|wanted| wanted.peers.iter().filter(|peer| peer.expires > now).count()),
+        levels: by_level,
+        paused: health.paused.filter(|_| running),
         epoch: state.meter.epoch().cloned(),
         usage: usage_lines(state.meter.totals()),
         recovered_bytes: recovered.received.saturating_add(recovered.sent),
@@ -132,6 +144,18 @@ impl Status {
         }
         let (live, desired) = (or_unknown(self.peers_live), or_unknown(self.peers_desired));
         line("peers", format!("{live} live, {desired} desired"));
+        if let Some(pause) = self.paused {
+            let why = match pause {
+                Pause::Budget => "nobody is served until the month turns: its gigabytes are given",
+                Pause::Hours => "nobody is served until the hours of the budget begin",
+            };
+            line("paused", why.to_owned());
+        }
+        if !self.levels.is_empty() {
+            let counts: Vec<_> =
+                self.levels.iter().map(|(level, peers)| format!("{peers} {level}")).collect();
+            line("allotments left", counts.join(", "));
+        }
         line(
             "epoch",
             self.epoch.as_ref().map_or("none".into(), |epoch| format!("{} {}", epoch.grant, epoch.number)),

@@ -10,7 +10,7 @@ use data_encoding::BASE64;
 use transparency_log::{Checkpoint, LogProof, MemoryTree, SigningKey, Verifier, leaf_hash};
 use wiregrant_agent::clock;
 use wiregrant_core::Timestamp;
-use wiregrant_core::api::{Desired, Join, Joined, Membership, Problem, ProblemKind, ReportHead};
+use wiregrant_core::api::{Condition, Desired, Join, Joined, Membership, Problem, ProblemKind, ReportHead};
 use wiregrant_core::invitation::Invitation;
 use wiregrant_core::note::{Salt, Signed};
 use wiregrant_core::peer::DesiredPeer;
@@ -36,6 +36,10 @@ pub struct Script {
     pub ahead_seconds: u64,
     /// The accepted reports.
     pub reports: Vec<Signed<UsageReport>>,
+    /// The conditions that were told.
+    pub conditions: Vec<Condition>,
+    /// All requests as they came, heads and bodies.
+    pub asked: Vec<String>,
     /// Answers all requests with this.
     pub refusal: Option<ProblemKind>,
     /// How many connections it closes without an answer, after it has done what was asked.
@@ -162,6 +166,7 @@ impl Asked {
 fn serve(stream: &TcpStream, shared: &(Mutex<Script>, Condvar)) {
     let Some(asked) = Asked::read(stream) else { return };
     let (status, content_type, body) = match answer(&asked, shared) {
+        Ok(body) if body.is_empty() => (204, "application/json", body),
         Ok(body) if body.starts_with('{') => (200, "application/json", body),
         Ok(body) => (200, "text/plain", body),
         Err(problem) => {
@@ -186,6 +191,8 @@ fn answer(asked: &Asked, shared: &(Mutex<Script>, Condvar)) -> Result<String, Pr
     let problem = |kind| Problem::new(kind, "by the script");
     let mut script = shared.0.lock().expect("no test panics holding it");
     let now = clock::now().wall.plus_seconds(script.ahead_seconds);
+    let body = String::from_utf8_lossy(&asked.body);
+    script.asked.push(format!("{} {}\n{:?}\n{body}\n", asked.method, asked.path, asked.headers));
     if let Some(kind) = script.refusal {
         return Err(problem(kind));
     }
@@ -216,6 +223,12 @@ fn answer(asked: &Asked, shared: &(Mutex<Script>, Condvar)) -> Result<String, Pr
             let last = script.reports.last();
             let sequence = last.map_or(0, |last| last.content().sequence);
             Ok(json(&ReportHead { sequence, note: last.map(|last| last.note().to_owned()) }))
+        }
+        Some("condition") => {
+            assert_eq!(asked.method, "PUT");
+            script.conditions.push(serde_json::from_slice(&asked.body).expect("a condition"));
+            shared.1.notify_all();
+            Ok(String::new())
         }
         Some("reports") => {
             let proof = accept(&mut script, asked, &key);
