@@ -5,6 +5,7 @@ use wiregrant_core::Timestamp;
 use wiregrant_core::api::Pause;
 
 use crate::clock::{ClockState, Moment};
+use crate::host::guard::Guard;
 use crate::keeper::Keeper;
 use crate::state_dir::StateDir;
 
@@ -26,6 +27,12 @@ pub struct Health {
     /// Why nobody is served for now, by the operator's choice.
     #[serde(default)]
     pub paused: Option<Pause>,
+    /// What is wrong with the firewall, if anything, and what follows.
+    #[serde(default)]
+    pub firewall_error: Option<String>,
+    /// How often what was counted could not be by nftables' own count, since the agent started.
+    #[serde(default)]
+    pub counter_alarms: u64,
 }
 
 impl Health {
@@ -38,6 +45,8 @@ impl Health {
             last_contact: keeper.last_contact,
             journal_error: keeper.ledger.behind().map(str::to_owned),
             paused: keeper.paused,
+            firewall_error: keeper.guard.as_ref().and_then(|guard| guard.error().map(str::to_owned)),
+            counter_alarms: keeper.guard.as_ref().map_or(0, Guard::alarms),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::control_plane::NodeIdentity;
 use crate::endpoint;
 use crate::enrolment::Enrolment;
 use crate::forgetting::Silences;
-use crate::host::firewall::Firewall;
+use crate::host::guard::Guard;
 use crate::ledger::{Ledger, Record};
 use crate::meter::Sample;
 use crate::state_dir::StateDir;
@@ -58,7 +58,7 @@ pub struct Keeper {
     /// What the operator chose, as it stands now.
     pub(crate) config: Arc<Config>,
     /// `None` where the interface has no host around it, as in tests of the keeper itself.
-    firewall: Option<Firewall>,
+    pub(crate) guard: Option<Guard>,
     /// Why nobody is served for now.
     pub(crate) paused: Option<Pause>,
     pub(crate) silences: Silences,
@@ -110,7 +110,7 @@ impl Keeper {
             in_step: false,
             last_contact: None,
             config: Arc::clone(&config),
-            firewall: None,
+            guard: None,
             paused: None,
             silences: Silences::default(),
             told: Told::default(),
@@ -133,11 +133,10 @@ impl Keeper {
         if let Some(endpoint) = self.another_endpoint(&config) {
             self.move_to(endpoint)?;
         }
-        if let Some(firewall) = &mut self.firewall {
-            firewall.choose(&config)?;
+        if let Some(guard) = &mut self.guard {
+            guard.choose(&config)?;
         }
         self.config = config;
-        self.ensure_firewall();
         Ok(())
     }
 
@@ -177,27 +176,6 @@ impl Keeper {
             Ensured::Adopted => tracing::info!(%interface, %backend, "took over the interface as it runs"),
         }
         Ok(())
-    }
-
-    /// Puts the node behind its firewall: from here on nobody is served unless it stands.
-    pub fn stand_behind(&mut self, firewall: Firewall) {
-        self.firewall = Some(firewall);
-        self.ensure_firewall();
-    }
-
-    /// Sees to it that the firewall stands. What fails is said here, and tried again with the next turn.
-    pub fn ensure_firewall(&mut self) {
-        let Some(firewall) = &mut self.firewall else { return };
-        if let Err(error) = firewall.ensure() {
-            let consequence =
-                if firewall.stands() { "people may get nowhere" } else { "nobody is served until it stands" };
-            tracing::error!("the firewall: {error:#}; {consequence}");
-        }
-    }
-
-    /// Whether people may be served.
-    pub(crate) fn may_serve(&self) -> bool {
-        self.firewall.as_ref().is_none_or(Firewall::stands)
     }
 
     /// What moves the packets.

@@ -204,6 +204,9 @@ fn turn(agent: &Agent, now: Moment, report_is_due: bool) -> anyhow::Result<Strin
     let mut keeper = kept(&agent.keeper);
     keeper.ensure_firewall();
     let result = if report_is_due { keeper.cut(now) } else { Ok(()) }.and_then(|()| keeper.converge(now));
+    if result.is_ok() {
+        keeper.cross_check(now);
+    }
     let health = Health::of(&keeper, now);
     health.write(&keeper.dir);
     result.map(|()| health.line(keeper.wanted_peers(now.wall)))

@@ -139,6 +139,7 @@ impl Keeper {
             records.push(Record::Cut { end });
         }
         self.ledger.commit(records)?;
+        self.forget_cross_check();
         Ok(())
     }
 

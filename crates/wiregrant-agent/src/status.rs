@@ -58,6 +58,10 @@ pub struct Status {
     pub journal_bytes: usize,
     /// Why the running agent cannot write the journal, if it cannot: what it counts then stands in its memory.
     pub journal_error: Option<String>,
+    /// What is wrong with the firewall of the running agent, if anything, and what follows.
+    pub firewall_error: Option<String>,
+    /// How often what was counted could not be by nftables' own count, since the agent started.
+    pub counter_alarms: u64,
     /// Journals of which the disk had lost a part, kept until somebody has looked at them.
     pub damaged_journals: Vec<PathBuf>,
     /// The last report that the control plane acknowledged.
@@ -111,6 +115,8 @@ pub fn status(dir: &StateDir) -> anyhow::Result<Status> {
         unattributed_bytes: state.conservation.unattributed(),
         journal_bytes,
         journal_error: health.journal_error.filter(|_| running),
+        firewall_error: health.firewall_error.filter(|_| running),
+        counter_alarms: health.counter_alarms,
         damaged_journals: journal::kept(&dir.journal())?,
         last_acknowledged: state.chain.last_acknowledged().cloned(),
         unacknowledged_reports: state.chain.unacknowledged()?,
@@ -185,6 +191,15 @@ impl Status {
         });
         line("reports", format!("{last}, {} waiting", self.unacknowledged_reports));
         line("journal", format!("{} bytes", self.journal_bytes));
+        if let Some(error) = &self.firewall_error {
+            line("firewall", error.clone());
+        }
+        if self.counter_alarms > 0 {
+            line(
+                "cross-check",
+                format!("{} times not what nftables counted; see the log", self.counter_alarms),
+            );
+        }
         if let Some(error) = &self.journal_error {
             line(
                 "",

@@ -49,3 +49,18 @@ fn only_our_own_table_is_written_and_only_when_it_must_be() {
 fn without_a_way_out_the_firewall_does_not_stand_and_says_why() {
     traffic::without_a_way_out_the_firewall_does_not_stand_and_says_why(open, "H");
 }
+
+#[test]
+fn nftables_own_count_agrees_with_true_counters_and_not_with_doubled_ones() {
+    traffic::nftables_own_count_agrees_with_true_counters_and_not_with_doubled_ones(open, "I");
+}
+
+#[test]
+fn a_device_moves_no_more_than_its_rate_each_way() {
+    traffic::a_device_moves_no_more_than_its_rate_each_way(open, "J");
+}
+
+#[test]
+fn all_devices_together_move_no_more_than_the_nodes_rate() {
+    traffic::all_devices_together_move_no_more_than_the_nodes_rate(open, "K");
+}

@@ -2,10 +2,11 @@
 
 use ipnet::IpNet;
 
+use super::accounting::{self, Accounting};
 use super::default_route::Egress;
 use super::policy::{self, Policy};
 use super::{forwarding, nft};
-use crate::config::Config;
+use crate::config::{Budget, Config};
 use crate::state_dir::StateDir;
 use crate::wireguard::InterfaceName;
 
@@ -14,12 +15,14 @@ pub struct Firewall {
     tunnel: InterfaceName,
     addresses: Vec<IpNet>,
     config: crate::config::Firewall,
+    budget: Budget,
     dir: StateDir,
     boot_id: String,
     /// The way out that was found last.
     egress: Option<Egress>,
     /// The text that is in force, and how `nft` lists it.
     applied: Option<(String, String)>,
+    accounting: Accounting,
 }
 
 impl Firewall {
@@ -33,9 +36,11 @@ impl Firewall {
         boot_id: &str,
     ) -> Self {
         Self {
+            accounting: Accounting::new(tunnel.clone()),
             tunnel,
             addresses: addresses.to_vec(),
             config: config.firewall.clone(),
+            budget: config.budget.clone(),
             dir: dir.clone(),
             boot_id: boot_id.to_owned(),
             egress: None,
@@ -65,8 +70,13 @@ impl Firewall {
             Err(error) => return Err(error),
         }
         let Some(egress) = &self.egress else { return Ok(()) };
-        let policy =
-            Policy { tunnel: &self.tunnel, addresses: &self.addresses, egress, firewall: &self.config };
+        let policy = Policy {
+            tunnel: &self.tunnel,
+            addresses: &self.addresses,
+            egress,
+            firewall: &self.config,
+            budget: &self.budget,
+        };
         let (text, table) = (policy.text(), policy::table(&self.tunnel));
         let found = nft::list(&table);
         if let (Some((applied, listing)), Ok(found)) = (&self.applied, &found) {
@@ -86,11 +96,23 @@ impl Firewall {
         forwarding::ensure(egress, &self.dir, &self.boot_id)
     }
 
+    /// nftables' own count of the tunnel; `None` where the operator sees to the rules.
+    pub fn accounting(&mut self) -> Option<&mut Accounting> {
+        self.config.enabled.then_some(&mut self.accounting)
+    }
+
+    /// How often what was counted could not be by nftables' own count, since the agent started.
+    #[must_use]
+    pub fn alarms(&self) -> u64 {
+        self.accounting.alarms()
+    }
+
     /// Takes the operator's new choices; they act with the next [`Self::ensure`]. A firewall that is turned off is removed.
     ///
     /// # Errors
     /// When its table cannot be removed.
     pub fn choose(&mut self, config: &Config) -> anyhow::Result<()> {
+        self.budget = config.budget.clone();
         let was_enabled = std::mem::replace(&mut self.config, config.firewall.clone()).enabled;
         if was_enabled && !self.config.enabled {
             self.applied = None;
@@ -105,5 +127,6 @@ impl Firewall {
 /// # Errors
 /// When `nft` refuses.
 pub fn remove(tunnel: &InterfaceName) -> anyhow::Result<()> {
-    nft::delete(&policy::table(tunnel))
+    nft::delete(&policy::table(tunnel))?;
+    accounting::remove(tunnel)
 }

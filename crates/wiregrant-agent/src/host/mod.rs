@@ -3,8 +3,12 @@
 //! Architecture Invariant: the tables `inet wiregrant_<interface>` and `inet wiregrant_<interface>_acct` belong to the agent, and
 //! no other is ever written to.
 
+pub mod accounting;
+pub mod cross_check;
 pub mod default_route;
 pub mod firewall;
 pub mod forwarding;
+pub mod guard;
 mod nft;
 pub mod policy;
+pub mod rates;

@@ -29,6 +29,14 @@ pub fn list(table: &str) -> anyhow::Result<Option<String>> {
     there(&["-t", "list", "table", "inet", table])
 }
 
+/// The counters of a table in JSON; `None` when it is not there.
+///
+/// # Errors
+/// When `nft` is missing or refuses.
+pub fn counters(table: &str) -> anyhow::Result<Option<String>> {
+    there(&["-j", "list", "counters", "table", "inet", table])
+}
+
 /// Deletes a table; nothing if it is not there.
 ///
 /// # Errors

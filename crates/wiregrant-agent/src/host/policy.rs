@@ -10,7 +10,8 @@ use std::fmt::Write as _;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::default_route::Egress;
-use crate::config::Firewall;
+use super::rates::{self, Direction};
+use crate::config::{Budget, Firewall};
 use crate::wireguard::InterfaceName;
 
 /// Where nobody may go through the tunnel: what the IANA special-purpose registries (RFC 6890) keep off the Internet, multicast
@@ -51,6 +52,8 @@ pub struct Policy<'a> {
     pub egress: &'a Egress,
     /// The operator's word.
     pub firewall: &'a Firewall,
+    /// Its rates.
+    pub budget: &'a Budget,
 }
 
 /// The name of an interface's policy table.
@@ -69,6 +72,7 @@ impl Policy<'_> {
             let _ = writeln!(text, "{line}");
         };
         line("comment \"made by wiregrant-agent; removed by wiregrant-agent down\"");
+        line(rates::sets(self.budget).trim_end());
         line("chain early {\ntype filter hook prerouting priority raw; policy accept;");
         line(&format!("iifname \"{tunnel}\" goto arriving\n}}\nchain arriving {{"));
         self.arriving().iter().for_each(|rule| line(rule));
@@ -77,7 +81,9 @@ impl Policy<'_> {
         line("chain out_of_tunnel {");
         self.out_of_tunnel().iter().for_each(|rule| line(rule));
         line("}\nchain into_tunnel {");
-        line("tcp flags syn tcp option maxseg size set rt mtu\nct state established,related accept\ndrop\n}");
+        line("ct state established,related goto answers\ndrop\n}\nchain answers {");
+        rates::rules(self.budget, Direction::Down).iter().for_each(|rule| line(rule));
+        line("tcp flags syn tcp option maxseg size set rt mtu\naccept\n}");
         line("chain input {\ntype filter hook input priority filter; policy accept;");
         line(&format!("iifname \"{tunnel}\" goto to_host\n}}\nchain to_host {{"));
         self.to_host().iter().for_each(|rule| line(rule));
@@ -124,10 +130,9 @@ impl Policy<'_> {
     /// No rule here asks whether a connection is established: a network that is blocked today is blocked for who is in it.
     fn out_of_tunnel(&self) -> Vec<String> {
         let refuse = "reject with icmpx type admin-prohibited";
-        let mut rules = vec![
-            format!("oifname \"{}\" drop", self.tunnel),
-            "tcp flags syn tcp option maxseg size set rt mtu".to_owned(),
-        ];
+        let mut rules = rates::rules(self.budget, Direction::Up);
+        rules.push(format!("oifname \"{}\" drop", self.tunnel));
+        rules.push("tcp flags syn tcp option maxseg size set rt mtu".to_owned());
         let ports: BTreeSet<u16> = self.firewall.blocked_ports.iter().copied().collect();
         if let Some(ports) = set(ports) {
             rules.push(format!("meta l4proto {{ tcp, udp }} th dport {ports} {refuse}"));
@@ -205,7 +210,12 @@ mod tests {
     fn text(egress: &Egress, firewall: &Firewall) -> String {
         let addresses = ["10.64.0.1/22", "fd77:6772::1/64"].map(|address| address.parse().unwrap());
         let tunnel = "wg-grant0".parse().unwrap();
-        Policy { tunnel: &tunnel, addresses: &addresses, egress, firewall }.text()
+        let budget = &Budget {
+            megabits_per_second: Some(100),
+            device_megabits_per_second: Some(10),
+            ..Budget::default()
+        };
+        Policy { tunnel: &tunnel, addresses: &addresses, egress, firewall, budget }.text()
     }
 
     fn egress(v4: Option<&str>, v6: Option<&str>) -> Egress {

@@ -8,7 +8,8 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::net::{AddressFamily, RecvFlags, SocketType, ipproto, recv};
-use wiregrant_agent::config::{Config, Firewall as Choices};
+use wiregrant_agent::config::{Budget, Config, Firewall as Choices};
+use wiregrant_agent::host::accounting::Accounting;
 use wiregrant_agent::host::firewall::{self, Firewall};
 use wiregrant_agent::state_dir::StateDir;
 use wiregrant_agent::wireguard::InterfaceSettings;
@@ -96,8 +97,8 @@ impl World {
     }
 
     /// The firewall of these stories' operator.
-    pub fn firewall(&self, choices: Choices) -> Firewall {
-        let config = Config { firewall: choices, ..Config::default() };
+    pub fn firewall(&self, choices: Choices, budget: Budget) -> Firewall {
+        let config = Config { firewall: choices, budget, ..Config::default() };
         let (node, dir) = (&self.wire.node, StateDir::new(self.folder.path()));
         Firewall::new(node.interface.clone(), &node_settings().addresses, &config, &dir, "this boot")
     }
@@ -111,7 +112,7 @@ impl World {
     }
 
     fn protect(&self) -> Firewall {
-        let mut firewall = self.firewall(Self::operator());
+        let mut firewall = self.firewall(Self::operator(), Budget::default());
         self.wire.node.inside(|| firewall.ensure()).expect("the firewall stands");
         assert!(firewall.stands());
         firewall
@@ -321,7 +322,7 @@ pub fn a_firewall_that_is_turned_off_leaves_nothing(open: Open, label: &str) {
     let node = &world.wire.node;
     let before = (world.ruleset(), forwarding(node));
     assert_eq!(before, (String::new(), "0\n0\n".to_owned()));
-    let mut firewall = world.firewall(Choices { enabled: false, ..Choices::default() });
+    let mut firewall = world.firewall(Choices { enabled: false, ..Choices::default() }, Budget::default());
     node.inside(|| firewall.ensure()).expect("nothing to do");
     assert!(firewall.stands(), "the operator sees to it");
     assert_eq!((world.ruleset(), forwarding(node)), before);
@@ -377,7 +378,7 @@ pub fn without_a_way_out_the_firewall_does_not_stand_and_says_why(open: Open, la
     let world = World::new(open, label, false);
     let node = &world.wire.node;
     run(&format!("ip -n {} route delete default", node.namespace));
-    let mut firewall = world.firewall(Choices::default());
+    let mut firewall = world.firewall(Choices::default(), Budget::default());
     let error = node.inside(|| firewall.ensure()).expect_err("no default route");
     assert!(error.to_string().contains("firewall.egress"), "{error}");
     assert!(!firewall.stands());
@@ -386,4 +387,117 @@ pub fn without_a_way_out_the_firewall_does_not_stand_and_says_why(open: Open, la
     run(&format!("ip -n {} route delete default", node.namespace));
     node.inside(|| firewall.ensure()).expect("a route that is away for a moment takes no rule with it");
     assert!(firewall.stands() && world.ruleset().contains("masquerade"));
+}
+
+/// Bytes of a bulk transfer, joined and split on its way as the kernel likes.
+const BULK: usize = 2_000_000;
+
+pub fn nftables_own_count_agrees_with_true_counters_and_not_with_doubled_ones(open: Open, label: &str) {
+    let world = World::new(open, label, true);
+    let (node, client) = (&world.wire.node, &world.wire.client);
+    let _firewall = world.protect();
+    let backend = node.inside(|| open(node.interface.clone()).kind());
+    let mut accounting = Accounting::new(node.interface.clone());
+    let mut second = 0;
+    let mut check = |accounting: &mut Accounting, times: u64| {
+        second += 10;
+        let counted = world.wire.seen_by_wg(node);
+        let counted = (counted.received * times, counted.sent * times);
+        node.inside(|| accounting.check(counted, backend, 1, Duration::from_secs(second)))
+            .expect("it can be read");
+    };
+    // The table is made, the check begins, and its base is taken.
+    for _ in 0..3 {
+        check(&mut accounting, 1);
+    }
+    for address in PUBLIC {
+        bulk(&world, client, address);
+        check(&mut accounting, 1);
+    }
+    // What must not pass was counted by both all the same.
+    world.seen_from(client, FORBIDDEN[0], PORT).expect_err("it is forbidden");
+    for _ in 0..2 {
+        check(&mut accounting, 1);
+    }
+    assert_eq!(accounting.alarms(), 0, "a true count");
+    check(&mut accounting, 2);
+    assert_eq!(accounting.alarms(), 1, "a doubled count");
+    node.inside(|| firewall::remove(&node.interface)).expect("removed");
+    assert_eq!(world.ruleset(), "");
+}
+
+/// There and back again.
+fn bulk(world: &World, client: &Host, address: &str) {
+    let target = SocketAddr::new(address.parse().expect("an address"), PORT);
+    let listener = world.internet.inside(|| TcpListener::bind(target).expect("the Internet's address"));
+    let stream = connect(client, target).expect("a connection");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut accepted, _) = listener.accept().expect("the client's connection");
+            let mut payload = vec![0; BULK];
+            accepted.read_exact(&mut payload).expect("all of it");
+            accepted.write_all(&payload).expect("all of it");
+        });
+        let mut payload = vec![0x5a; BULK];
+        (&stream).write_all(&payload).expect("all of it");
+        (&stream).read_exact(&mut payload).expect("all of it");
+    });
+}
+
+pub fn a_device_moves_no_more_than_its_rate_each_way(open: Open, label: &str) {
+    a_rate_holds(open, label, Budget { device_megabits_per_second: Some(1), ..Budget::default() });
+}
+
+pub fn all_devices_together_move_no_more_than_the_nodes_rate(open: Open, label: &str) {
+    a_rate_holds(open, label, Budget { megabits_per_second: Some(1), ..Budget::default() });
+}
+
+/// A megabit a second is 125,000 bytes; what may be made up for is one second's and 64 KiB.
+fn a_rate_holds(open: Open, label: &str, budget: Budget) {
+    const RATE: u128 = 125_000;
+    const AT_ONCE: u128 = RATE + (64 << 10);
+    const DATAGRAMS: u64 = 600;
+    let world = World::new(open, label, true);
+    let client = &world.wire.client;
+    let mut firewall = world.firewall(World::operator(), budget);
+    world.wire.node.inside(|| firewall.ensure()).expect("the firewall stands");
+    for address in PUBLIC {
+        let target = SocketAddr::new(address.parse().expect("an address"), PORT);
+        let any: IpAddr = if target.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+        let server = world.internet.inside(|| UdpSocket::bind(target).expect("the Internet's address"));
+        let socket = client.inside(|| UdpSocket::bind((any, 0))).expect("a socket");
+        for socket in [&server, &socket] {
+            socket.set_read_timeout(Some(SILENCE)).expect("a timeout");
+        }
+        socket.connect(target).expect("a route");
+        let mut buffer = [0; 2048];
+        let (mut from, mut total) = (None, [0_u128; 2]);
+        for (way, total) in total.iter_mut().enumerate() {
+            let begun = wiregrant_agent::clock::now().monotonic;
+            for _ in 0..DATAGRAMS {
+                match from {
+                    Some(from) if way == 1 => server.send_to(&[0x5a; 1000], from).map(drop).expect("sent"),
+                    _ => socket.send(&[0x5a; 1000]).map(drop).expect("sent"),
+                }
+                // One packet at a time, so that none is lost but by the rate.
+                let receiver = if way == 0 { &server } else { &socket };
+                receiver.set_nonblocking(true).expect("a socket");
+                while let Ok((length, sender)) = receiver.recv_from(&mut buffer) {
+                    *total += length as u128;
+                    from = from.or(Some(sender));
+                }
+                receiver.set_nonblocking(false).expect("a socket");
+            }
+            let receiver = if way == 0 { &server } else { &socket };
+            while let Ok((length, sender)) = receiver.recv_from(&mut buffer) {
+                *total += length as u128;
+                from = from.or(Some(sender));
+            }
+            let took = (wiregrant_agent::clock::now().monotonic - begun).as_millis();
+            // A socket's buffer holds about 90 datagrams that come at once; the rate lets through twice as many.
+            assert!(*total > 50_000, "{address}: what is within the rate passes, not {total} bytes");
+            let most = AT_ONCE + RATE * took / 1000;
+            assert!(*total <= most, "{address}: {total} bytes passed in {took} ms, at most {most} may");
+        }
+    }
 }
