@@ -4,8 +4,10 @@ use std::time::Duration;
 
 /// The first wait is drawn from up to this.
 pub const BASE: Duration = Duration::from_secs(1);
-/// No wait is drawn from more than this.
+/// No wait for what may get better by itself is drawn from more than this.
 pub const CAP: Duration = Duration::from_secs(60);
+/// No wait for what needs somebody to change something is drawn from more than this.
+pub const LONG_CAP: Duration = Duration::from_secs(3600);
 
 /// The waits after failures in a row.
 #[derive(Debug, Default)]
@@ -24,7 +26,7 @@ impl Backoff {
     pub fn wait(&mut self, cap: Duration, fraction: u16) -> Duration {
         let doubled = BASE.saturating_mul(1 << self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
-        let limit = doubled.min(cap).min(CAP);
+        let limit = doubled.min(cap);
         (limit * u32::from(fraction) / 65_536).max(Duration::from_millis(250))
     }
 }

@@ -33,6 +33,9 @@ pub struct Health {
     /// How often what was counted could not be by nftables' own count, since the agent started.
     #[serde(default)]
     pub counter_alarms: u64,
+    /// Why the last attempt at delivering a report failed, until one succeeds.
+    #[serde(default)]
+    pub delivery_error: Option<String>,
 }
 
 impl Health {
@@ -47,6 +50,7 @@ impl Health {
             paused: keeper.paused,
             firewall_error: keeper.guard.as_ref().and_then(|guard| guard.error().map(str::to_owned)),
             counter_alarms: keeper.guard.as_ref().map_or(0, Guard::alarms),
+            delivery_error: keeper.undelivered.as_ref().map(|undelivered| undelivered.why.clone()),
         }
     }
 
@@ -69,7 +73,9 @@ impl Health {
             Some(Pause::Hours) => "; paused outside the budget's hours",
             None => "",
         };
-        format!("{peers}{paused}{clock}{frozen}")
+        let journal = if self.journal_error.is_some() { "; the journal cannot be written" } else { "" };
+        let delivery = if self.delivery_error.is_some() { "; reports do not get through" } else { "" };
+        format!("{peers}{paused}{clock}{frozen}{journal}{delivery}")
     }
 
     /// What the agent wrote last; `None` where none has run.

@@ -20,6 +20,7 @@ use crate::forgetting::Silences;
 use crate::host::guard::Guard;
 use crate::ledger::{Ledger, Record};
 use crate::meter::Sample;
+use crate::sender::Undelivered;
 use crate::state_dir::StateDir;
 use crate::wireguard::{Ensured, Interface, InterfaceSettings, LivePeer, Statistics, WireGuardError};
 
@@ -55,6 +56,8 @@ pub struct Keeper {
     /// Whether the control plane's head was compared since the start, or since it refused a report.
     pub(crate) in_step: bool,
     pub(crate) last_contact: Option<Timestamp>,
+    /// Why the last attempt at a delivery failed, until one succeeds.
+    pub(crate) undelivered: Option<Undelivered>,
     /// What the operator chose, as it stands now.
     pub(crate) config: Arc<Config>,
     /// `None` where the interface has no host around it, as in tests of the keeper itself.
@@ -109,6 +112,7 @@ impl Keeper {
             frozen: false,
             in_step: false,
             last_contact: None,
+            undelivered: None,
             config: Arc::clone(&config),
             guard: None,
             paused: None,

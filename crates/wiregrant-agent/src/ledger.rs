@@ -324,3 +324,6 @@ fn replayed(path: &Path, contents: &Contents) -> Result<State, JournalError> {
     }
     Ok(state)
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use wiregrant_core::Timestamp;
 use wiregrant_core::note::Salt;
 
-use crate::backoff::{Backoff, CAP};
+use crate::backoff::{Backoff, CAP, LONG_CAP};
 use crate::clock::{self, Moment};
 use crate::condition::{Telling, tell};
 use crate::config::{Config, Source};
@@ -284,8 +284,6 @@ fn ask_what_is_wanted(agent: &Agent, wait_seconds: u64) -> anyhow::Result<Heard>
 async fn delivering(agent: &Arc<Agent>) -> anyhow::Result<()> {
     let mut backoff = Backoff::default();
     loop {
-        // A node that is frozen may be thawed any minute.
-        let cap = CAP.min(Duration::from_secs(agent.config.borrow().report_seconds));
         let mut salt = Salt([0; 16]);
         getrandom::fill(&mut salt.0).context("the system has no randomness")?;
         let delivery = on(agent, move |agent| deliver(&agent.keeper, &agent.control_plane, clock::now, salt));
@@ -296,7 +294,7 @@ async fn delivering(agent: &Arc<Agent>) -> anyhow::Result<()> {
             }
             Ok(Delivery::Idle) => agent.due.notified().await,
             Err(error) => {
-                let wait = backoff.wait(cap, random_u16()?);
+                let wait = backoff.wait(delivery_cap(agent), random_u16()?);
                 tracing::error!(retry_seconds = wait.as_secs(), "{error:#}");
                 sleep(wait).await;
             }
@@ -337,6 +335,15 @@ async fn telling(agent: &Arc<Agent>) -> anyhow::Result<()> {
             }
         }
     }
+}
+
+/// No wait between two attempts at a delivery is drawn from more than this.
+fn delivery_cap(agent: &Agent) -> Duration {
+    if kept(&agent.keeper).undelivered.as_ref().is_some_and(|undelivered| undelivered.for_good) {
+        return LONG_CAP;
+    }
+    // A node that is frozen may be thawed any minute.
+    CAP.min(Duration::from_secs(agent.config.borrow().report_seconds))
 }
 
 fn random_u64() -> anyhow::Result<u64> {

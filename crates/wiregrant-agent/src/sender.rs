@@ -9,7 +9,7 @@ use wiregrant_core::api::{ProblemKind, ReportHead};
 use wiregrant_core::note::{Salt, Signed};
 use wiregrant_core::usage_report::UsageReport;
 
-use crate::chain::{Acknowledged, Chain, Standing};
+use crate::chain::{Acknowledged, Chain, ChainError, Standing};
 use crate::clock::{ClockState, Moment};
 use crate::control_plane::{ControlPlane, ControlPlaneError, NodeIdentity};
 use crate::keeper::Keeper;
@@ -67,12 +67,66 @@ pub fn kept(keeper: &Mutex<Keeper>) -> MutexGuard<'_, Keeper> {
     keeper.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Delivers the next report. The keeper is free while the control plane is waited for.
+/// Why reports do not get through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undelivered {
+    /// In words.
+    pub why: String,
+    /// Whether sending the same again is of no use until somebody has changed something. It is sent all the same, seldom:
+    /// its number can have no second text, and what it waits for may happen on the other side.
+    pub for_good: bool,
+}
+
+/// Refusals that the same text gets again. Where the chain and the control plane disagree, the head is compared first.
+const FOR_GOOD: [ProblemKind; 14] = [
+    ProblemKind::ReportForm,
+    ProblemKind::ReportSignature,
+    ProblemKind::ReportOtherLog,
+    ProblemKind::ReportOtherNode,
+    ProblemKind::ReportEpoch,
+    ProblemKind::ReportGap,
+    ProblemKind::ReportPrevious,
+    ProblemKind::ReportTotalFell,
+    ProblemKind::ReportOverlap,
+    ProblemKind::TooLarge,
+    ProblemKind::Unauthorized,
+    ProblemKind::Forbidden,
+    ProblemKind::NotFound,
+    ProblemKind::RequestSignature,
+];
+
+impl Undelivered {
+    fn because(error: &anyhow::Error) -> Self {
+        let for_good = match error.downcast_ref::<ControlPlaneError>() {
+            Some(ControlPlaneError::Problem(problem)) => FOR_GOOD.iter().any(|kind| problem.is(*kind)),
+            _ => error.is::<ChainError>(),
+        };
+        Self { why: format!("{error:#}"), for_good }
+    }
+}
+
+/// Delivers the next report. The keeper is free while the control plane is waited for; afterwards it knows what became of
+/// it.
 ///
 /// # Errors
 /// When the control plane does not answer, refuses, or proves nothing, and when the journal cannot be written. The report
 /// stays what it is, to be sent again.
 pub fn deliver(
+    keeper: &Mutex<Keeper>,
+    courier: &impl Courier,
+    now: impl Fn() -> Moment,
+    salt: Salt,
+) -> anyhow::Result<Delivery> {
+    let delivery = try_to_deliver(keeper, courier, now, salt);
+    match &delivery {
+        Ok(Delivery::Delivered { .. }) => kept(keeper).undelivered = None,
+        Ok(Delivery::Idle) => {}
+        Err(error) => kept(keeper).undelivered = Some(Undelivered::because(error)),
+    }
+    delivery
+}
+
+fn try_to_deliver(
     keeper: &Mutex<Keeper>,
     courier: &impl Courier,
     now: impl Fn() -> Moment,
@@ -164,9 +218,12 @@ impl Keeper {
             self.ledger.commit(vec![Record::Discarded])?;
         }
         let (chain, backend) = (&self.ledger.state().chain, self.backend());
-        let Some(report) = chain.sign_next(&self.enrolment, backend, &self.identity.key, salt)? else {
-            return Ok(None);
-        };
+        let signed = chain.sign_next(&self.enrolment, backend, &self.identity.key, salt);
+        if let Err(ChainError::Succession(_)) = &signed {
+            // Nobody would take it. Totals are cumulative: its bytes go with the next, if that follows.
+            self.ledger.commit(vec![Record::Discarded])?;
+        }
+        let Some(report) = signed? else { return Ok(None) };
         self.ledger.commit(vec![Record::Signed { note: report.note().to_owned() }])?;
         Ok(Some((report, reports_log)))
     }

@@ -68,6 +68,8 @@ pub struct Status {
     pub last_acknowledged: Option<Acknowledged>,
     /// Reports that it has not: cut, or signed and under way.
     pub unacknowledged_reports: usize,
+    /// Why the running agent's last attempt at delivering one failed, until one succeeds.
+    pub delivery_error: Option<String>,
     /// The clock, as the running agent judged it last.
     pub clock: ClockState,
     /// Whether the control plane takes no reports until a person decides.
@@ -120,6 +122,7 @@ pub fn status(dir: &StateDir) -> anyhow::Result<Status> {
         damaged_journals: journal::kept(&dir.journal())?,
         last_acknowledged: state.chain.last_acknowledged().cloned(),
         unacknowledged_reports: state.chain.unacknowledged()?,
+        delivery_error: health.delivery_error.filter(|_| running),
         clock: if running { health.clock } else { ClockState::Unknown },
         frozen: health.frozen,
         last_contact: health.last_contact,
@@ -190,6 +193,12 @@ impl Status {
             format!("number {} acknowledged{at}", last.sequence)
         });
         line("reports", format!("{last}, {} waiting", self.unacknowledged_reports));
+        if let Some(error) = &self.delivery_error {
+            line(
+                "",
+                format!("the last attempt at a delivery failed: {error}; it is repeated, and bytes count on"),
+            );
+        }
         line("journal", format!("{} bytes", self.journal_bytes));
         if let Some(error) = &self.firewall_error {
             line("firewall", error.clone());

@@ -10,6 +10,12 @@ use crate::packages;
 /// The testbed's kill loops, at the counts the testbed keeps for `WIREGRANT_SOAK=1`.
 const KILL: &str = "kill";
 
+/// The agent's counting: lives judged by the oracle, a spoilt journal at every bit, a week at full rate.
+const COUNTING: &str = "counting";
+
+/// How many lives of each kind.
+const LIVES: &str = "100000";
+
 /// The name that means every fuzz target.
 const FUZZ: &str = "fuzz";
 
@@ -21,7 +27,11 @@ pub fn run(checkout: &Checkout, name: Option<&str>) -> Result<(), Failure> {
     let chosen = chosen(name, &fuzz_targets)?;
     for (number, run) in chosen.iter().enumerate() {
         eprintln!("[{}/{}] {run}", number + 1, chosen.len());
-        if *run == KILL { kill(checkout)? } else { fuzz(checkout, run)? }
+        match *run {
+            KILL => kill(checkout)?,
+            COUNTING => counting(checkout)?,
+            target => fuzz(checkout, target)?,
+        }
     }
     Ok(())
 }
@@ -29,14 +39,14 @@ pub fn run(checkout: &Checkout, name: Option<&str>) -> Result<(), Failure> {
 /// The runs that the name means: one of them, `fuzz` for every fuzz target, or all.
 fn chosen<'a>(name: Option<&str>, fuzz_targets: &'a [String]) -> Result<Vec<&'a str>, Failure> {
     let targets = fuzz_targets.iter().map(String::as_str);
-    let all: Vec<&str> = std::iter::once(KILL).chain(targets.clone()).collect();
+    let all: Vec<&str> = [KILL, COUNTING].into_iter().chain(targets.clone()).collect();
     match name {
         None => Ok(all),
         Some(FUZZ) => Ok(targets.collect()),
         Some(name) => match all.iter().find(|run| **run == name) {
             Some(run) => Ok(vec![*run]),
             None => Err(Failure::Usage(format!(
-                "there is no long run `{name}`; there are {KILL}, {FUZZ} (every target), or one target: {}",
+                "there is no long run `{name}`; there are {KILL}, {COUNTING}, {FUZZ} (every target), or one target: {}",
                 fuzz_targets.join(", ")
             ))),
         },
@@ -49,6 +59,16 @@ fn kill(checkout: &Checkout) -> Result<(), Failure> {
     let mut command =
         checkout.cargo(&["test", "-p", "testbed", "--test", KILL, "--locked", "--", "--nocapture"]);
     child::run(command.env("WIREGRANT_SOAK", "1"))
+}
+
+fn counting(checkout: &Checkout) -> Result<(), Failure> {
+    for tests in ["oracle", "a_journal_that_lost_any_byte", "seven_days"] {
+        // Optimised: these do nothing but compute.
+        let mut command =
+            checkout.cargo(&["test", "-p", "wiregrant-agent", "--lib", "--release", "--locked", tests]);
+        child::run(command.env("WIREGRANT_SOAK", "1").env("WIREGRANT_LIVES", LIVES))?;
+    }
+    Ok(())
 }
 
 fn fuzz(checkout: &Checkout, target: &str) -> Result<(), Failure> {
@@ -88,7 +108,7 @@ mod tests {
     #[test]
     fn a_name_picks_one_run_and_fuzz_picks_all_targets() {
         let targets = ["invitation", "statement"].map(str::to_owned);
-        assert_eq!(chosen(None, &targets), Ok(vec![KILL, "invitation", "statement"]));
+        assert_eq!(chosen(None, &targets), Ok(vec![KILL, COUNTING, "invitation", "statement"]));
         assert_eq!(chosen(Some("fuzz"), &targets), Ok(vec!["invitation", "statement"]));
         assert_eq!(chosen(Some("statement"), &targets), Ok(vec!["statement"]));
         assert_eq!(chosen(Some("kill"), &targets), Ok(vec![KILL]));

@@ -224,3 +224,29 @@ fn a_refusal_is_taken_to_heart_and_the_report_kept() {
         assert_eq!(courier.deliver(&node).unwrap(), Delivery::Delivered { sequence: 1 });
     }
 }
+
+#[test]
+fn a_refusal_for_good_is_known_as_one_until_a_report_gets_through() {
+    for (kind, for_good) in [
+        (ProblemKind::Busy, false),
+        (ProblemKind::Internal, false),
+        (ProblemKind::NodeFrozen, false),
+        (ProblemKind::RequestClock, false),
+        (ProblemKind::ReportForm, true),
+        (ProblemKind::ReportEpoch, true),
+        (ProblemKind::ReportOverlap, true),
+    ] {
+        let (mut node, courier) = (node_with_cuts(1), TestCourier::default());
+        courier.refusal.set(Some(kind));
+        assert!(courier.deliver(&node).is_err());
+        let undelivered = node.keeper().undelivered.clone().unwrap();
+        assert_eq!(undelivered.for_good, for_good, "{kind:?}");
+        assert!(undelivered.why.contains("by the script"), "{}", undelivered.why);
+        // The number has one text: it is sent again as it is, whatever else is due meanwhile.
+        courier.refusal.set(None);
+        node.desired(&[0], Some(membership())).unwrap();
+        cut(&mut node);
+        courier.deliver_all(&node);
+        assert_eq!((courier.totals(), &node.keeper().undelivered), (vec![10, 20], &None), "{kind:?}");
+    }
+}
