@@ -176,6 +176,11 @@ impl TestNode {
         self.keeper = Mutex::new(started.unwrap());
     }
 
+    /// `kill -9` at the n-th call of the interface from now, before or after it took effect.
+    pub fn kill_at(&self, call: u32, carried_out: bool) {
+        self.world().kill = Some((call, carried_out));
+    }
+
     fn reboot(&mut self) {
         {
             let mut world = self.world();
@@ -467,7 +472,7 @@ fn lived(mut node: TestNode, events: Vec<Event>) -> (u64, u64) {
                 Ok(())
             }
             Event::KillAt { call, carried_out } => {
-                node.world().kill = Some((call, carried_out));
+                node.kill_at(call, carried_out);
                 Ok(())
             }
             Event::Reset(peer) => {
