@@ -7,6 +7,8 @@
 
 #[path = "support/batches.rs"]
 mod batches;
+#[path = "support/life.rs"]
+mod life;
 #[path = "support/scale.rs"]
 mod scale;
 #[path = "support/story.rs"]
@@ -56,6 +58,15 @@ fn main() {
     });
     story("a populated interface is deleted by who has its key and by nobody else", &|| {
         batches::a_populated_interface_is_deleted_by_who_has_its_key_and_by_nobody_else(open, "j");
+    });
+    story("a silent peer is forgotten and comes back counted once", &|| {
+        life::a_silent_peer_is_forgotten_and_comes_back_counted_once(open, "q");
+    });
+    story("forgetting survives kills between all of its steps", &|| {
+        life::forgetting_survives_kills_between_all_of_its_steps(open, "r");
+    });
+    story("an exhausted device leaves and comes back with the month", &|| {
+        life::an_exhausted_device_leaves_and_comes_back_with_the_month(open, "s");
     });
     story("a dump under churn lacks nobody who stayed", &|| {
         scale::a_dump_under_churn_lacks_nobody_who_stayed(open, "k");

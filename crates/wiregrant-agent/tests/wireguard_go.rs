@@ -2,6 +2,8 @@
 
 #[path = "support/batches.rs"]
 mod batches;
+#[path = "support/life.rs"]
+mod life;
 #[path = "support/story.rs"]
 mod story;
 mod support;
@@ -51,6 +53,21 @@ fn an_update_never_brings_a_removed_peer_back() {
 #[test]
 fn a_populated_interface_is_deleted_by_who_has_its_key_and_by_nobody_else() {
     batches::a_populated_interface_is_deleted_by_who_has_its_key_and_by_nobody_else(open, "l");
+}
+
+#[test]
+fn a_silent_peer_is_forgotten_and_comes_back_counted_once() {
+    life::a_silent_peer_is_forgotten_and_comes_back_counted_once(open, "q");
+}
+
+#[test]
+fn forgetting_survives_kills_between_all_of_its_steps() {
+    life::forgetting_survives_kills_between_all_of_its_steps(open, "r");
+}
+
+#[test]
+fn an_exhausted_device_leaves_and_comes_back_with_the_month() {
+    life::an_exhausted_device_leaves_and_comes_back_with_the_month(open, "s");
 }
 
 /// The session of every process whose command line is this one.

@@ -132,11 +132,16 @@ impl Wire {
     /// Sends `rounds` datagrams from the client through the tunnel and waits for the echo of each, so that none is lost
     /// unseen. A datagram that gets no answer ends the test.
     pub fn echo(&self, rounds: usize, node_address: &str) {
+        self.echo_from(&self.client, rounds, node_address);
+    }
+
+    /// [`Self::echo`] from another client of the node.
+    pub fn echo_from(&self, client: &Host, rounds: usize, node_address: &str) {
         let address: IpAddr = node_address.parse().expect("an address");
         let server = self.node.inside(|| UdpSocket::bind((address, 0)).expect("the node's address"));
         let target: SocketAddr = server.local_addr().expect("bound");
         let any: IpAddr = if address.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
-        let client = self.client.inside(|| UdpSocket::bind((any, 0)).expect("a socket"));
+        let client = client.inside(|| UdpSocket::bind((any, 0)).expect("a socket"));
         for socket in [&server, &client] {
             socket.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
         }
