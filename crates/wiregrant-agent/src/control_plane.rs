@@ -14,6 +14,8 @@ use wiregrant_core::note::{Origin, Salt};
 use wiregrant_core::request::{HEADER_NODE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME, Request};
 use wiregrant_core::{NodeId, Timestamp};
 
+use crate::backoff::CAP;
+
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a request may take, beyond what it asks the control plane to wait.
@@ -49,6 +51,25 @@ pub enum ControlPlaneError {
     /// No nonce could be drawn.
     #[error("the system has no randomness: {0}")]
     Randomness(getrandom::Error),
+}
+
+impl ControlPlaneError {
+    /// How long the control plane asks to wait before the next request, where it does.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Problem(problem) => problem.retry_after_seconds().map(Duration::from_secs),
+            _ => None,
+        }
+    }
+}
+
+/// What the control plane asks to wait, at most [`CAP`]. A wait drawn by chance comes on top, so that not all nodes return at
+/// once.
+#[must_use]
+pub fn asked_to_wait(error: &anyhow::Error) -> Duration {
+    let refusal = error.chain().find_map(|cause| cause.downcast_ref::<ControlPlaneError>());
+    refusal.and_then(ControlPlaneError::retry_after).unwrap_or_default().min(CAP)
 }
 
 /// Who signs requests.

@@ -17,7 +17,7 @@ use crate::backoff::{Backoff, CAP, LONG_CAP};
 use crate::clock::{self, Moment};
 use crate::condition::{Telling, tell};
 use crate::config::{Config, Source};
-use crate::control_plane::ControlPlane;
+use crate::control_plane::{ControlPlane, asked_to_wait};
 use crate::health::Health;
 use crate::host::firewall::Firewall;
 use crate::keeper::Keeper;
@@ -236,7 +236,7 @@ async fn converging(agent: &Arc<Agent>) -> anyhow::Result<()> {
             }
             Err(error) => {
                 wait_seconds = 0;
-                let wait = backoff.wait(CAP, random_u16()?);
+                let wait = backoff.wait(CAP, random_u16()?) + asked_to_wait(&error);
                 tracing::warn!(retry_seconds = wait.as_secs(), "asking what is wanted: {error:#}");
                 sleep(wait).await;
             }
@@ -294,7 +294,7 @@ async fn delivering(agent: &Arc<Agent>) -> anyhow::Result<()> {
             }
             Ok(Delivery::Idle) => agent.due.notified().await,
             Err(error) => {
-                let wait = backoff.wait(delivery_cap(agent), random_u16()?);
+                let wait = backoff.wait(delivery_cap(agent), random_u16()?) + asked_to_wait(&error);
                 tracing::error!(retry_seconds = wait.as_secs(), "{error:#}");
                 sleep(wait).await;
             }
@@ -329,7 +329,7 @@ async fn telling(agent: &Arc<Agent>) -> anyhow::Result<()> {
                 sleep(NOT_UNDERSTOOD_PAUSE).await;
             }
             Err(error) => {
-                let wait = backoff.wait(CAP, random_u16()?);
+                let wait = backoff.wait(CAP, random_u16()?) + asked_to_wait(&error);
                 tracing::warn!(retry_seconds = wait.as_secs(), "{error:#}");
                 sleep(wait).await;
             }

@@ -92,7 +92,8 @@ async fn closed_epoch(
     if now < opens_at {
         let detail =
             format!("epoch {number} ends at {end} and may be closed from {opens_at} on; it is {now}");
-        return Err(Failure::new(ProblemKind::EpochNotOver, detail).with("opens_at", opens_at.to_string()));
+        let failure = Failure::new(ProblemKind::EpochNotOver, detail).with("opens_at", opens_at.to_string());
+        return Err(failure.retry_after(opens_at.seconds_since(now)));
     }
     let last = read.newest_statement(grant).await?;
     let closed = last.as_ref().map_or(0, |last| last.epoch);

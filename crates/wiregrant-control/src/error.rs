@@ -9,8 +9,10 @@ use wiregrant_core::FactError;
 use wiregrant_core::api::{Problem, ProblemKind};
 use wiregrant_store::StoreError;
 
-/// What `Retry-After` says where more is asked than can be done, in seconds.
-pub const RETRY_AFTER_SECONDS: u32 = 2;
+/// What `Retry-After` says where more is asked than can be done at once, in seconds.
+const BUSY_SECONDS: u64 = 2;
+/// What it says where no node has room: until one is freed, joins or serves again.
+const NO_NODE_SECONDS: u64 = 60;
 
 /// Why a request was not fulfilled.
 #[derive(Debug)]
@@ -27,7 +29,12 @@ impl Failure {
     /// A problem of this kind.
     #[must_use]
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        Self { problem: Box::new(Problem::new(kind, detail)), cause: None }
+        let failure = Self { problem: Box::new(Problem::new(kind, detail)), cause: None };
+        match kind {
+            ProblemKind::Busy => failure.retry_after(BUSY_SECONDS),
+            ProblemKind::NoNode => failure.retry_after(NO_NODE_SECONDS),
+            _ => failure,
+        }
     }
 
     /// A fault of ours: the client learns that there was one, the log learns which.
@@ -57,6 +64,13 @@ impl Failure {
         self
     }
 
+    /// The same, which may be over in so many seconds.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.problem = Box::new(self.problem.retry_after(seconds));
+        self
+    }
+
     /// The same failure for one more client; its cause is logged by whoever met it.
     #[must_use]
     pub fn again(&self) -> Self {
@@ -74,9 +88,8 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(_) => {
-                let detail = "the database is busy; try again";
-                let problem = Box::new(Problem::new(ProblemKind::Busy, detail));
-                Self { problem, cause: Some(error.to_string()) }
+                let failure = Self::new(ProblemKind::Busy, "the database is busy; try again");
+                Self { cause: Some(error.to_string()), ..failure }
             }
             other => Self::internal(other),
         }
@@ -98,8 +111,8 @@ impl IntoResponse for Failure {
         let mut response = (status, axum::Json(&*self.problem)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        if let Some(seconds) = self.problem.retry_after_seconds() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

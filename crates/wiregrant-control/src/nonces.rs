@@ -47,7 +47,7 @@ impl Nonces {
                 "{node} has sent {MAX_NONCES_PER_NODE} requests within {} s; try again later",
                 MAX_CLOCK_DISTANCE_SECONDS.saturating_mul(2)
             );
-            return Err(Failure::new(ProblemKind::Busy, detail));
+            return Err(Failure::new(ProblemKind::Busy, detail).retry_after(MAX_CLOCK_DISTANCE_SECONDS));
         }
         taken.insert(request);
         Ok(())

@@ -25,6 +25,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often a request is sent that may be repeated without harm.
 const ATTEMPTS: usize = 3;
 
+/// How long a person at a terminal waits for a control plane that asks for a moment, each time.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// A control plane and who we are to it.
 pub struct ControlPlane {
     agent: Agent,
@@ -110,7 +113,7 @@ impl ControlPlane {
     }
 
     /// As [`Self::post`], for what the control plane answers alike however often it is sent under one name: an answer lost on
-    /// the way is asked for again.
+    /// the way is asked for again, and so is one that was refused for a moment only.
     ///
     /// # Errors
     /// As [`Self::get`].
@@ -118,9 +121,11 @@ impl ControlPlane {
         let body = serde_json::to_vec(body)?;
         let name = HEXLOWER.encode(&random::<16>()?);
         for _ in 1..ATTEMPTS {
-            match self.send(path, &body, Some(&name)) {
-                Err(_) => {}
-                answer => return self.read(path, answer),
+            let Ok(answer) = self.send(path, &body, Some(&name)) else { continue };
+            let answer = self.read(path, Ok(answer));
+            match answer.as_ref().err().and_then(soon) {
+                Some(wait) => std::thread::sleep(wait),
+                None => return answer,
             }
         }
         self.read(path, self.send(path, &body, Some(&name)))
@@ -199,6 +204,12 @@ impl ControlPlane {
         }
         bail!(unexplained(&address, status, answer.headers().get("location").and_then(|l| l.to_str().ok())))
     }
+}
+
+/// How long until what was refused may succeed, where that is soon enough to wait for.
+fn soon(error: &anyhow::Error) -> Option<Duration> {
+    let Refused(problem) = error.downcast_ref()?;
+    problem.retry_after_seconds().map(Duration::from_secs).filter(|wait| *wait <= PATIENCE)
 }
 
 fn unexplained(address: &str, status: StatusCode, location: Option<&str>) -> String {

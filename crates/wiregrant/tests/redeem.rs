@@ -196,6 +196,29 @@ fn a_persons_devices_show_what_is_left_in_words() {
 }
 
 #[test]
+fn a_control_plane_that_is_busy_for_a_moment_is_asked_again_and_one_without_a_node_is_not() {
+    let problem = |kind: &str, seconds: u64| {
+        json!({
+            "type": format!("urn:wiregrant:problem:{kind}"), "title": "Not now", "status": 503, "detail": "later",
+            "retry_after_seconds": seconds
+        })
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let count = AtomicUsize::new(0);
+    let server = Server::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => Answer::json(503, &problem("busy", 0)),
+        _ => Answer::json(201, &device()),
+    });
+    let run = redeem(&server, folder.path(), CODE);
+    assert_eq!((run.code, server.requests().len()), (0, 2), "{run:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(move |_| Answer::json(503, &problem("no-node", 60)));
+    let run = redeem(&server, folder.path(), CODE);
+    assert_eq!((run.code, server.requests().len()), (1, 1), "{run:?}");
+}
+
+#[test]
 fn a_refused_code_leaves_no_file_and_is_not_repeated() {
     let folder = tempfile::tempdir().unwrap();
     let problem = json!({

@@ -116,3 +116,14 @@ fn an_endless_or_senseless_answer_is_an_error_that_names_who_gave_it() {
     assert!(error.contains(&url) && error.contains("not understood"), "{error}");
     served.join().unwrap();
 }
+
+#[test]
+fn a_control_plane_that_asks_for_time_gets_it_and_no_more_than_the_longest_wait() {
+    let refused = |problem| anyhow::Error::new(ControlPlaneError::Problem(Box::new(problem)));
+    let busy = Problem::new(ProblemKind::Busy, "the queue is full");
+    assert_eq!(asked_to_wait(&refused(busy.clone())), Duration::ZERO);
+    let told = refused(busy.clone().retry_after(7)).context("delivering report 3");
+    assert_eq!(asked_to_wait(&told), Duration::from_secs(7));
+    assert_eq!(asked_to_wait(&refused(busy.retry_after(1_000_000))), CAP);
+    assert_eq!(asked_to_wait(&anyhow::anyhow!("the disk is full")), Duration::ZERO);
+}

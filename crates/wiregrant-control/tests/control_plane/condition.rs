@@ -86,6 +86,7 @@ async fn a_paused_node_keeps_its_people_and_gets_no_new_ones() {
         .problem(ProblemKind::NoNode);
     assert!(refused.detail.contains("paused by their operators for now: 1"), "{}", refused.detail);
     assert_eq!(refused.figures["paused"], 1);
+    assert_eq!(refused.retry_after_seconds(), Some(60));
     let nodes: List<Node> = plane.get("/nodes").await.json();
     assert_eq!(nodes.items[0].paused, Some(Pause::Budget));
 

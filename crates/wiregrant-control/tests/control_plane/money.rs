@@ -121,6 +121,7 @@ async fn an_epoch_is_closed_in_its_time_in_order_and_once() {
     let (plane, mut north, mut south) = plane_with_grant(3, 1).await;
     let problem = plane.close("spring", 1).await.problem(ProblemKind::EpochNotOver);
     assert_eq!(problem.figures["opens_at"], json!(plane.now().plus_seconds(120)));
+    assert_eq!(problem.retry_after_seconds(), Some(120));
     plane.close("spring", 4).await.problem(ProblemKind::NotFound);
     plane.close("winter", 1).await.problem(ProblemKind::NotFound);
     begin(&plane, &mut [&mut north, &mut south]).await;

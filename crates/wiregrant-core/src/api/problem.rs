@@ -123,6 +123,9 @@ pub struct Problem {
     pub figures: BTreeMap<String, serde_json::Value>,
 }
 
+/// The figure that says after how many seconds the same request may succeed, as the header `Retry-After` does.
+const RETRY_AFTER_SECONDS: &str = "retry_after_seconds";
+
 impl Problem {
     /// A problem of this kind.
     #[must_use]
@@ -143,6 +146,18 @@ impl Problem {
         self
     }
 
+    /// The same problem, which may be over in so many seconds.
+    #[must_use]
+    pub fn retry_after(self, seconds: u64) -> Self {
+        self.with(RETRY_AFTER_SECONDS, seconds)
+    }
+
+    /// In how many seconds it may be over, where that is said.
+    #[must_use]
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.figures.get(RETRY_AFTER_SECONDS)?.as_u64()
+    }
+
     /// Whether it is of this kind.
     #[must_use]
     pub fn is(&self, kind: ProblemKind) -> bool {
@@ -157,10 +172,13 @@ mod tests {
     #[test]
     fn a_problem_is_known_by_its_type_after_a_journey() {
         let problem = Problem::new(ProblemKind::ReportGap, "sequence: the next is 4").with("expected", 4);
+        assert_eq!(problem.retry_after_seconds(), None);
+        let problem = problem.retry_after(7);
         let json = serde_json::to_string(&problem).unwrap();
         let back: Problem = serde_json::from_str(&json).unwrap();
         assert!(back.is(ProblemKind::ReportGap) && !back.is(ProblemKind::ReportForked));
         assert_eq!(back.figures["expected"], 4);
+        assert_eq!(back.retry_after_seconds(), Some(7));
     }
 
     #[test]

@@ -69,6 +69,9 @@ impl Answered {
         assert!(problem.is(kind), "expected {kind:?}: {}", self.body);
         assert_eq!(self.status.as_u16(), kind.status());
         assert_eq!(self.headers["content-type"], "application/problem+json");
+        let told = self.headers.get("retry-after").map(|seconds| seconds.parse().unwrap());
+        assert_eq!(told, problem.retry_after_seconds());
+        assert!(told.is_some() || kind.status() != 503, "{}", self.body);
         problem
     }
 }
