@@ -9,8 +9,9 @@ use wiregrant_core::FactError;
 use crate::config::{self, Config, Source};
 use crate::enrolment::Choices;
 use crate::state_dir::{self, StateDir};
+use crate::watch::{self, Form};
 use crate::wireguard::{InterfaceName, Starter};
-use crate::{endpoint, join, run, status};
+use crate::{clock, endpoint, join, run, status};
 
 /// The node agent of wiregrant: manages WireGuard peers, counts what they move, and reports it signed.
 #[derive(Debug, Parser)]
@@ -93,6 +94,9 @@ struct StatusArguments {
     /// As one JSON object.
     #[arg(long)]
     json: bool,
+    /// Again each second with what moves, until Ctrl-C; with --json one object a line.
+    #[arg(long)]
+    watch: bool,
 }
 
 /// A command line that is wrong in a way only its execution finds.
@@ -143,11 +147,15 @@ impl CommandLine {
                 print(&format!("{}: {verdict}\n", file.display()))
             }
             Command::Status(arguments) => {
-                let status = status::status(&StateDir::new(&arguments.state.state_dir))?;
-                if arguments.json {
-                    print(&(serde_json::to_string_pretty(&status)? + "\n"))
-                } else {
-                    print(&status.text())
+                let dir = StateDir::new(&arguments.state.state_dir);
+                let form = if arguments.json { Form::Json } else { Form::Text };
+                if arguments.watch {
+                    return watch::watch(&dir, form);
+                }
+                let (status, _) = status::status(&dir)?;
+                match form {
+                    Form::Json => print(&(serde_json::to_string_pretty(&status)? + "\n")),
+                    Form::Text => print(&status.text(clock::now().wall)),
                 }
             }
         }

@@ -66,6 +66,8 @@ pub struct Keeper {
     pub(crate) paused: Option<Pause>,
     pub(crate) silences: Silences,
     pub(crate) told: Told,
+    /// Peers of the interface, as last read.
+    pub(crate) peers_live: usize,
     settings: InterfaceSettings,
     /// The last sample of this run that had a time, changed or not.
     last_sample: Option<Timestamp>,
@@ -118,6 +120,7 @@ impl Keeper {
             paused: None,
             silences: Silences::default(),
             told: Told::default(),
+            peers_live: 0,
             settings,
             last_sample: None,
             made_interface: false,
@@ -256,6 +259,7 @@ impl Keeper {
         if let Some(time) = self.trusted(now) {
             self.last_sample = Some(time);
         }
+        self.peers_live = live.len();
         Ok(live)
     }
 

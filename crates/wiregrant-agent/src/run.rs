@@ -2,7 +2,7 @@
 
 use std::future::pending;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -21,6 +21,7 @@ use crate::control_plane::{ControlPlane, asked_to_wait};
 use crate::health::Health;
 use crate::host::firewall::Firewall;
 use crate::keeper::Keeper;
+use crate::metrics::{self, Figures};
 use crate::sender::{Delivery, deliver, kept};
 use crate::service_manager::{Environment, ServiceManager};
 use crate::state_dir::StateDir;
@@ -47,6 +48,8 @@ struct Agent {
     /// What the operator chose, as it stands now. The keeper has the same; this one tells the loops when it changes.
     config: watch::Sender<Arc<Config>>,
     service_manager: ServiceManager,
+    /// As of the last turn of sampling.
+    figures: Arc<Mutex<Figures>>,
     /// There may be something to deliver.
     due: Notify,
     /// The node's condition may have changed.
@@ -76,6 +79,7 @@ pub fn run(dir: StateDir, source: Source, starter: Starter) -> anyhow::Result<()
         source,
         config: watch::Sender::new(config),
         service_manager,
+        figures: Arc::default(),
         due: Notify::new(),
         changed: Notify::new(),
     });
@@ -96,6 +100,7 @@ async fn until_stopped(agent: &Arc<Agent>) -> anyhow::Result<()> {
         result = telling(agent) => result?,
         result = reconfiguring(agent, hangup) => result?,
         () = staying_alive(agent) => {}
+        () = metrics::serve(Arc::clone(&agent.figures), agent.config.subscribe()) => {}
         _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
         _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
     }
@@ -209,6 +214,8 @@ fn turn(agent: &Agent, now: Moment, report_is_due: bool) -> anyhow::Result<Strin
     }
     let health = Health::of(&keeper, now);
     health.write(&keeper.dir);
+    let took = clock::now().monotonic.saturating_sub(now.monotonic);
+    agent.figures.lock().unwrap_or_else(PoisonError::into_inner).update(&keeper, now, took)?;
     result.map(|()| health.line(keeper.wanted_peers(now.wall)))
 }
 

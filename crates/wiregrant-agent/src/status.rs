@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use serde::Serialize;
 use wiregrant_core::allotment::Level;
 use wiregrant_core::api::{Pause, UsageLine, usage_lines};
@@ -17,9 +18,9 @@ use crate::health::Health;
 use crate::journal;
 use crate::keeper::Wanted;
 use crate::ledger;
-
 use crate::state_dir::StateDir;
-use crate::wireguard::{self, Choice};
+use crate::watch::Rate;
+use crate::wireguard::{self, LivePeer};
 
 /// The node's state.
 #[derive(Debug, Clone, Serialize)]
@@ -38,6 +39,9 @@ pub struct Status {
     pub interface_error: Option<String>,
     /// Where clients reach it.
     pub endpoint: String,
+    /// What moves now, all peers together; only where the status is watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
     /// Peers of the interface now.
     pub peers_live: Option<usize>,
     /// Peers that the control plane wants; absent before it was heard.
@@ -78,11 +82,11 @@ pub struct Status {
     pub last_contact: Option<Timestamp>,
 }
 
-/// Reads the status. Nothing is changed.
+/// Reads the status, and with it the peers of the interface as it is. Nothing is changed.
 ///
 /// # Errors
 /// When the node has not joined, or its files cannot be read.
-pub fn status(dir: &StateDir) -> anyhow::Result<Status> {
+pub fn status(dir: &StateDir) -> anyhow::Result<(Status, Vec<LivePeer>)> {
     let enrolment = dir.joined()?;
     let running = dir.is_locked()?;
     let (state, journal_bytes) = ledger::load(&dir.journal())?;
@@ -90,8 +94,7 @@ pub fn status(dir: &StateDir) -> anyhow::Result<Status> {
     let health = Health::read(dir).ok().flatten().unwrap_or_default();
     let wanted: Option<Wanted> = dir.read_json("desired.json")?;
     let now = clock::now().wall;
-    let live = live(&enrolment.backend, &enrolment.interface);
-    let (backend, peers_live, interface_error) = match live {
+    let (backend, live, interface_error) = match live(&enrolment.interface) {
         Ok((backend, peers)) => (Some(backend), Some(peers), None),
         Err(error) => (None, None, Some(error.to_string())),
     };
@@ -99,7 +102,7 @@ pub fn status(dir: &StateDir) -> anyhow::Result<Status> {
     let levels = wanted.iter().flat_map(|wanted| levels(&wanted.peers, state.meter.used()));
     levels.for_each(|(_, level)| *by_level.entry(level).or_default() += 1);
     let recovered = state.conservation.recovered();
-    Ok(Status {
+    let status = Status {
         node: enrolment.node,
         operator: enrolment.operator,
         running,
@@ -107,7 +110,8 @@ pub fn status(dir: &StateDir) -> anyhow::Result<Status> {
         interface: enrolment.interface,
         interface_error,
         endpoint: enrolment.endpoint,
-        peers_live,
+        rate: None,
+        peers_live: live.as_ref().map(Vec::len),
         peers_desired: wanted.map(|wanted| wanted.peers.iter().filter(|peer| peer.expires > now).count()),
         levels: by_level,
         paused: health.paused.filter(|_| running),
@@ -126,19 +130,20 @@ pub fn status(dir: &StateDir) -> anyhow::Result<Status> {
         clock: if running { health.clock } else { ClockState::Unknown },
         frozen: health.frozen,
         last_contact: health.last_contact,
-    })
+    };
+    Ok((status, live.unwrap_or_default()))
 }
 
-fn live(backend: &str, interface: &str) -> anyhow::Result<(String, usize)> {
-    let choice: Choice = backend.parse()?;
-    let mut interface = wireguard::open(choice, interface.parse()?)?;
-    Ok((interface.kind().to_string(), interface.peers()?.len()))
+fn live(interface: &str) -> anyhow::Result<(String, Vec<LivePeer>)> {
+    let live = wireguard::open_live(interface.parse()?)?;
+    let mut live = live.with_context(|| format!("interface {interface}: it is not there"))?;
+    Ok((live.kind().to_string(), live.peers()?))
 }
 
 impl Status {
-    /// For people.
+    /// For people, who read it at `now`.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub fn text(&self, now: Timestamp) -> String {
         let mut text = String::new();
         let mut line = |name: &str, value: String| {
             let _ = writeln!(text, "{name:<24}{value}");
@@ -153,6 +158,9 @@ impl Status {
         }
         let (live, desired) = (or_unknown(self.peers_live), or_unknown(self.peers_desired));
         line("peers", format!("{live} live, {desired} desired"));
+        if let Some(rate) = &self.rate {
+            line("rate", rate.to_string());
+        }
         if let Some(pause) = self.paused {
             let why = match pause {
                 Pause::Budget => "nobody is served until the month turns: its gigabytes are given",
@@ -189,7 +197,12 @@ impl Status {
             );
         }
         let last = self.last_acknowledged.as_ref().map_or("none acknowledged yet".to_owned(), |last| {
-            let at = last.time.map(|time| format!(" at {time}")).unwrap_or_default();
+            let age = |time: Timestamp| Some(age(now.seconds_since(time))).filter(|_| time <= now);
+            let at = last.time.map(|time| match age(time) {
+                Some(age) => format!(" at {time}, {age} ago"),
+                None => format!(" at {time}"),
+            });
+            let at = at.unwrap_or_default();
             format!("number {} acknowledged{at}", last.sequence)
         });
         line("reports", format!("{last}, {} waiting", self.unacknowledged_reports));
@@ -242,5 +255,29 @@ impl Status {
             );
         }
         text
+    }
+}
+
+/// A stretch of time in the greatest unit of which it has two.
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_told_in_a_unit_of_which_it_has_two() {
+        for (seconds, told) in
+            [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7_200, "2 h"), (200_000, "2 days")]
+        {
+            assert_eq!(age(seconds), told);
+        }
     }
 }

@@ -7,7 +7,9 @@ mod sandbox;
 mod support;
 
 use std::fs;
-use std::process::{Child, Command};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -25,6 +27,8 @@ use wiregrant_core::usage_report::Class;
 
 /// `WatchdogSec=` of these tests; wireguard-go may be silent for 10 s before the agent gives a turn up.
 const WATCHDOG: Duration = Duration::from_secs(2);
+/// A WireGuard message without content.
+const KEEPALIVE_BYTES: u64 = 32;
 /// `CAP_NET_ADMIN`, bit 12.
 const NET_ADMIN: &str = "0000000000001000";
 
@@ -296,4 +300,97 @@ fn a_file_is_checked_before_it_is_taken() {
     assert!(code == Some(0) && said.ends_with("agent.toml: can be used\n"), "{said}");
     let (code, said) = check("sample_seconds = 5000\n");
     assert!(code == Some(1) && said.contains("sample_seconds: 5000 is not 1 to 3600"), "{said}");
+}
+
+#[test]
+fn a_watched_status_shows_what_moves_and_disturbs_nobody() {
+    let node = Node::started("d");
+    node.admit_client();
+    let watch = |form: &[&str]| {
+        let mut status = node.by_root("status");
+        status.arg("--watch").args(form).stdout(Stdio::piped());
+        let mut child = node.wire.node.inside(|| status.spawn()).expect("it runs");
+        let lines =
+            BufReader::new(child.stdout.take().expect("piped")).lines().map(|line| line.expect("text"));
+        (child, lines)
+    };
+    let (mut child, lines) = watch(&["--json"]);
+    let moved = lines.map(|line| serde_json::from_str::<serde_json::Value>(&line).expect("an object a line"));
+    let moved = moved.inspect(|_| node.wire.echo(20, "10.9.0.1"));
+    let rate = |status: &serde_json::Value, name: &str| status["rate"][name].as_u64().unwrap_or_default();
+    let seen = moved.take(30).find(|status| {
+        ["received_bits_per_second", "sent_bits_per_second"]
+            .iter()
+            .all(|name| rate(status, name) > 8 * 20_000)
+    });
+    let seen = seen.expect("20 datagrams of 1000 bytes each way between two looks");
+    assert_eq!((&seen["running"], &seen["peers_live"]), (&true.into(), &1.into()));
+    child.kill().expect("it runs until it is ended");
+    child.wait().expect("it ends");
+
+    // Where it prints to is no terminal: one block after the other, each whole.
+    let (mut child, lines) = watch(&[]);
+    let nodes: Vec<_> = lines.filter(|line| line.starts_with("node ")).take(2).collect();
+    assert!(nodes.iter().all(|line| line.ends_with("node-1 of operator nordlicht")), "{nodes:?}");
+    // Its reader is gone: it ends by itself, and well.
+    assert!(child.wait().expect("it ends").success());
+    node.reported_equals_the_clients_counters();
+}
+
+/// One connection to the metrics, whole.
+fn answered(node: &Node, request: &[u8]) -> String {
+    let mut stream = node.wire.node.inside(|| TcpStream::connect("127.0.0.1:9586")).expect("it listens");
+    stream.write_all(request).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("text");
+    answer
+}
+
+#[test]
+fn metrics_come_and_go_with_the_configuration() {
+    let node = Node::started("e");
+    node.admit_client();
+    node.wire.echo(20, "10.9.0.1");
+    node.reported_equals_the_clients_counters();
+    let connect = || node.wire.node.inside(|| TcpStream::connect("127.0.0.1:9586"));
+    assert!(connect().is_err(), "off unless asked for");
+    node.configure("[metrics]\nlisten = '127.0.0.1:9586'");
+    node.signal("HUP");
+    node.manager.wait_for("READY=1");
+    while connect().is_err() {
+        std::thread::yield_now();
+    }
+    // Slow ones hold no more than their share, and are cut off.
+    let slow: Vec<_> = (0..8).map(|_| connect().expect("it listens")).collect();
+    let answer = answered(&node, b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    drop(slow);
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{head}");
+    let value = |name: &str| {
+        let line = body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} in {body}")).to_owned()
+    };
+    let traffic = "wiregrant_agent_traffic_bytes_total{service=\"wireguard\",class=\"assigned\",direction";
+    // As of the last turn; a keepalive may have come since.
+    let counted =
+        |direction: &str| value(&format!("{traffic}=\"{direction}\"}}")).parse::<u64>().expect("bytes");
+    let client = node.wire.seen_by_wg(&node.wire.client);
+    for (counted, client) in [(counted("received"), client.sent), (counted("sent"), client.received)] {
+        assert!(counted <= client && client - counted <= KEEPALIVE_BYTES, "{counted} of {client}");
+    }
+    assert_eq!(value("wiregrant_agent_peers_live"), "1");
+    assert_eq!(value("wiregrant_agent_clock_state{state=\"good\"}"), "1");
+    for secret in [node.wire.client_public_key().to_string(), "192.0.2.".into(), "10.9.0.".into()] {
+        assert!(!body.contains(&secret), "{secret} in {body}");
+    }
+    assert!(answered(&node, b"GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404 "));
+    assert!(answered(&node, &[b'x'; 4096]).starts_with("HTTP/1.1 431 "));
+
+    node.configure("");
+    node.signal("HUP");
+    node.manager.wait_for("READY=1");
+    while connect().is_ok() {
+        std::thread::yield_now();
+    }
 }

@@ -64,6 +64,18 @@ pub fn open_with(
     })
 }
 
+/// The interface as it is, for whoever only looks: nothing is made or tried. `None` when there is none of WireGuard's kinds.
+///
+/// # Errors
+/// When the machine cannot be asked.
+pub fn open_live(name: InterfaceName) -> Result<Option<Box<dyn Interface>>, WireGuardError> {
+    Ok(match link::find(&name)?.as_ref().map(|link| link.kind.as_str()) {
+        Some("wireguard") => Some(Box::new(Kernel::new(name)?)),
+        Some("tun") => Some(Box::new(WireGuardGo::new(name))),
+        _ => None,
+    })
+}
+
 /// Deletes the node's interface with all its peers, whatever moves its packets; no error when it is not there.
 /// Who was on it loses the connection, and what was not read from its counters before is lost.
 ///

@@ -25,7 +25,7 @@ use wiregrant_core::usage_report::Backend;
 use wiregrant_core::{WireGuardPrivateKey, WireGuardPublicKey};
 use x25519_dalek::{PublicKey, StaticSecret};
 
-pub use choice::{Choice, delete_interface, open, open_with};
+pub use choice::{Choice, delete_interface, open, open_live, open_with};
 pub use error::WireGuardError;
 pub use kernel::Kernel;
 pub use name::InterfaceName;
