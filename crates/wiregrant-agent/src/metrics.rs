@@ -52,6 +52,10 @@ pub struct Figures {
     pub clock: ClockState,
     /// Whether it takes no reports until a person decides.
     pub frozen: bool,
+    /// Bytes of `usage` that the interface's own statistics gave back.
+    pub recovered_bytes: u64,
+    /// Bytes that it sent to nobody's account, which are not counted.
+    pub unattributed_bytes: u64,
     /// How long turns took.
     pub turns: Durations,
 }
@@ -123,6 +127,7 @@ impl Figures {
     pub fn update(&mut self, keeper: &Keeper, now: Moment, took: Duration) -> anyhow::Result<()> {
         self.turns.add(took);
         let state = keeper.ledger.state();
+        let recovered = state.conservation.recovered();
         *self = Self {
             usage: usage_lines(state.meter.totals()),
             peers_live: keeper.peers_live,
@@ -134,6 +139,8 @@ impl Figures {
             last_contact: keeper.last_contact,
             clock: keeper.clock.judge(now),
             frozen: keeper.frozen,
+            recovered_bytes: recovered.received.saturating_add(recovered.sent),
+            unattributed_bytes: state.conservation.unattributed(),
             turns: std::mem::take(&mut self.turns),
         };
         Ok(())
@@ -156,6 +163,14 @@ impl Figures {
                 text.sample("traffic_bytes_total", &labels, bytes.get());
             }
         }
+        text.metric(
+            "recovered_bytes_total",
+            "counter",
+            "Bytes of gone peers, recovered and counted as invited.",
+        );
+        text.sample("recovered_bytes_total", "", self.recovered_bytes);
+        text.metric("unattributed_bytes_total", "counter", "Bytes sent to nobody's account, not counted.");
+        text.sample("unattributed_bytes_total", "", self.unattributed_bytes);
         text.gauge("peers_live", "Peers of the interface.", self.peers_live);
         if let Some(desired) = self.peers_desired {
             text.gauge("peers_desired", "Peers that the control plane wants.", desired);

@@ -46,6 +46,10 @@ impl Node {
         let joined = joined.expect("the agent runs");
         assert!(joined.status.success(), "{}", String::from_utf8_lossy(&joined.stderr));
         node.run();
+        // Asked of the agent: `wg` would delete the socket of a wireguard-go that does not listen yet.
+        while !node.status()["peers_live"].is_u64() {
+            std::thread::yield_now();
+        }
         node
     }
 
@@ -112,7 +116,6 @@ impl Node {
     /// The keys of the live peers.
     fn peers(&self) -> String {
         let command = format!("show {} peers", self.host().interface);
-        // While the agent starts there is no interface yet.
         let output = self.host().inside(|| Command::new("wg").args(command.split(' ')).output());
         String::from_utf8(output.expect("wg is installed").stdout).expect("text")
     }
