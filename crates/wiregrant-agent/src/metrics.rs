@@ -56,6 +56,8 @@ pub struct Figures {
     pub recovered_bytes: u64,
     /// Bytes that it sent to nobody's account, which are not counted.
     pub unattributed_bytes: u64,
+    /// Whether nobody is served for now, because the operator's budget is given.
+    pub paused: bool,
     /// How long turns took.
     pub turns: Durations,
 }
@@ -139,6 +141,7 @@ impl Figures {
             last_contact: keeper.last_contact,
             clock: keeper.clock.judge(now),
             frozen: keeper.frozen,
+            paused: keeper.paused.is_some(),
             recovered_bytes: recovered.received.saturating_add(recovered.sent),
             unattributed_bytes: state.conservation.unattributed(),
             turns: std::mem::take(&mut self.turns),
@@ -191,6 +194,7 @@ impl Figures {
             text.sample("clock_state", &format!("{{state=\"{name}\"}}"), u8::from(self.clock == state));
         }
         text.gauge("frozen", "1 while the control plane takes no reports.", u8::from(self.frozen));
+        text.gauge("paused", "1 while nobody is served, by the operator's budget.", u8::from(self.paused));
         self.turns.write(&mut text);
         text.0
     }

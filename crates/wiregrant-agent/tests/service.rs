@@ -213,6 +213,19 @@ fn with_one_capability_it_serves_and_is_upgraded_under_traffic_without_losing_a_
     node.reported_equals_the_clients_counters();
     assert_eq!(node.handshakes_of_client(), before, "the session went on");
 
+    // The firewall is within its one capability too; forwarding is on already, by sysctl.d.
+    let host = &node.wire.node;
+    host.inside(|| run("sysctl -qw net.ipv4.ip_forward=1"));
+    let tables = |text: &str| {
+        fs::write(node.sandbox.path("agent.toml"), text).expect("written");
+        node.signal("HUP");
+        node.manager.wait_for("READY=1");
+        host.inside(|| run("nft list tables"))
+    };
+    let table = format!("table inet wiregrant_{}\n", host.interface);
+    assert!(tables("firewall.egress = 'eth0'").contains(&table));
+    assert!(!tables("firewall.enabled = false").contains(&table));
+
     // What root made at the start and what the services made since is theirs, and nobody else's.
     for folder in [node.sandbox.path("state"), "/run/wireguard".into()] {
         let listed = node.sandbox.as_root("stat").arg("--format=%u %a").arg(&folder).output().expect("stat");
