@@ -4,6 +4,8 @@
 mod control_plane;
 mod support;
 
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use control_plane::{ControlPlane, Script};
@@ -11,7 +13,8 @@ use support::{Host, Wire, run};
 use wiregrant_agent::clock;
 use wiregrant_agent::wireguard::{Choice, Interface, InterfaceName, open as open_chosen};
 use wiregrant_core::Bytes;
-use wiregrant_core::api::Membership;
+use wiregrant_core::allotment::Level;
+use wiregrant_core::api::{Membership, Pause};
 use wiregrant_core::counter::Reading;
 use wiregrant_core::epoch::Schedule;
 use wiregrant_core::note::Signed;
@@ -64,12 +67,33 @@ impl Node {
     }
 
     fn run(&mut self) {
-        // These tests talk to the node's own address inside the tunnel, which the firewall is there to prevent.
-        let config = self.folder.path().join("agent.toml");
-        std::fs::write(&config, "sample_seconds = 1\nreport_seconds = 1\n[firewall]\nenabled = false\n")
-            .expect("written");
+        let config = self.configure("");
         let child = self.host().inside(|| self.command("run").arg("--config").arg(config).spawn());
         self.agent = Some(child.expect("the agent runs"));
+    }
+
+    /// Runs with everything in the log, which is kept.
+    fn run_with_a_log(&mut self) {
+        let config = self.configure("");
+        let log = File::options().create(true).append(true).open(self.folder.path().join("log"));
+        let mut command = self.command("run");
+        command.arg("--config").arg(config).env("RUST_LOG", "trace").stderr(log.expect("a file"));
+        self.agent = Some(self.host().inside(|| command.spawn()).expect("the agent runs"));
+    }
+
+    /// Writes the configuration of these tests, with more lines at its head.
+    fn configure(&self, more: &str) -> PathBuf {
+        let config = self.folder.path().join("agent.toml");
+        // These tests talk to the node's own address inside the tunnel, which the firewall is there to prevent.
+        let text = format!("{more}sample_seconds = 1\nreport_seconds = 1\nfirewall.enabled = false\n");
+        std::fs::write(&config, text).expect("written");
+        config
+    }
+
+    /// Has the running agent take a changed configuration.
+    fn reconfigure(&self, more: &str) {
+        self.configure(more);
+        run(&format!("kill -HUP {}", self.agent.as_ref().expect("it runs").id()));
     }
 
     /// `kill -9`.
@@ -88,11 +112,16 @@ impl Node {
 
     /// The control plane wants the client, and the node has it.
     fn admit_client(&self) {
+        self.admit_client_with(Bytes::MAX);
+    }
+
+    /// The same, with so many bytes to use.
+    fn admit_client_with(&self, allotment: Bytes) {
         let peer = DesiredPeer {
             public_key: self.wire.client_public_key(),
             allowed_ips: self.wire.client_allowed_ips(),
             class: Class::Assigned,
-            allotment: Bytes::MAX,
+            allotment,
             expires: clock::now().wall.plus_seconds(3600),
             period: wiregrant_core::allotment::Period::Total,
             socks5: None,
@@ -261,5 +290,84 @@ fn a_frozen_node_or_one_whose_clock_is_off_counts_on_and_reports_when_it_may() {
         assert_eq!((&status["running"], &status["peers_live"]), (&true.into(), &1.into()));
         node.control_plane.change(mend);
         node.reported_equals_wg(Reading::default());
+    }
+}
+
+#[test]
+fn the_control_plane_is_told_levels_and_pauses() {
+    let node = Node::start("p");
+    node.admit_client_with(Bytes::new(100_000).expect("bytes"));
+    let level = |script: &Script| {
+        let told = script.conditions.iter().flat_map(|condition| &condition.levels);
+        told.last().map(|device| device.level)
+    };
+    node.control_plane.until("everything is left", |script| level(script) == Some(Level::OverHalf));
+    node.wire.echo(30, "10.9.0.1");
+    node.control_plane.until("less than half is left", |script| level(script) == Some(Level::UnderHalf));
+    assert_eq!(node.status()["levels"], serde_json::json!({ "under-half": 1 }));
+
+    // The hours of the budget are others than this one.
+    let hour = clock::now().wall.second_of_day() / 3600;
+    node.reconfigure(&format!("budget.hours = \"{:02}:00-{:02}:00\"\n", (hour + 2) % 24, (hour + 3) % 24));
+    let paused = |script: &Script| script.conditions.last().and_then(|condition| condition.paused);
+    node.control_plane.until("it pauses", |script| paused(script) == Some(Pause::Hours));
+    assert_eq!(node.peers(), "");
+    assert_eq!(node.status()["paused"], "hours");
+    node.reconfigure("");
+    node.control_plane.until("it serves again", |script| paused(script).is_none());
+    assert_eq!(node.peers().trim(), node.wire.client_public_key().to_string());
+    let told = node.control_plane.change(|script| script.conditions.clone());
+    assert!(told.windows(2).all(|two| two[0] != two[1]), "nothing is told twice: {told:?}");
+}
+
+/// All files under a folder.
+fn files_under(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { files_under(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn nothing_that_the_agent_keeps_says_or_sends_tells_where_a_client_was_or_when_it_came() {
+    let mut node = Node::start("q");
+    node.kill();
+    node.run_with_a_log();
+    node.admit_client();
+    node.wire.echo(30, "10.9.0.1");
+    let column = |node: &Node, what: &str| {
+        let shown = node.host().inside(|| run(&format!("wg show {} {what}", node.host().interface)));
+        // While it is made anew there is no peer.
+        shown.split_whitespace().nth(1).unwrap_or_default().to_owned()
+    };
+    let (endpoint, handshake) = (column(&node, "endpoints"), column(&node, "latest-handshakes"));
+    assert!(endpoint.starts_with("192.0.2.2:") && handshake.len() == 10, "{endpoint} {handshake}");
+    node.control_plane.until("it is reported", |script| reported(script).received > 30_000);
+    node.reconfigure("idle_seconds = 1\n");
+    while column(&node, "endpoints") != "(none)" {
+        std::thread::yield_now();
+    }
+    node.kill();
+    node.run_with_a_log();
+    let reports = node.control_plane.change(|script| script.reports.len());
+    node.control_plane.until("it reports again", |script| script.reports.len() > reports);
+    let status = node.host().inside(|| node.command("status").output()).expect("it runs").stdout;
+    let status_json = node.status().to_string();
+    node.stop();
+
+    let mut artefacts: Vec<(String, Vec<u8>)> = files_under(node.folder.path())
+        .into_iter()
+        .map(|path| (path.display().to_string(), std::fs::read(&path).expect("read")))
+        .collect();
+    artefacts.push(("status".into(), status));
+    artefacts.push(("status --json".into(), status_json.into()));
+    let asked = node.control_plane.change(|script| script.asked.join(""));
+    artefacts.push(("what was sent".into(), asked.into()));
+    let found = |needle: &[u8]| {
+        let having = artefacts.iter().filter(|(_, bytes)| bytes.windows(needle.len()).any(|at| at == needle));
+        having.map(|(name, _)| name.as_str()).collect::<Vec<_>>()
+    };
+    assert!(found(b"192.0.2.1:51820").len() >= 3, "the search finds what is there");
+    assert!(found(b"sample").iter().any(|name| name.ends_with("journal")), "the journal is searched");
+    for needle in ["192.0.2.2", "192, 0, 2, 2", "192,0,2,2", "c0000202", &endpoint, &handshake] {
+        assert_eq!(found(needle.as_bytes()), [""; 0], "{needle}");
     }
 }
