@@ -79,11 +79,17 @@ impl Keeper {
         peers.into()
     }
 
-    /// Samples, and makes the interface's peers the wanted ones. Before the control plane was ever heard, nothing changes.
+    /// Samples, and makes the interface's peers and the SOCKS5 service's logins the wanted ones. Before the control plane was
+    /// ever heard, nothing changes.
     ///
     /// # Errors
     /// When the interface or the journal fails; what is left is done the next time.
     pub fn converge(&mut self, now: Moment) -> anyhow::Result<()> {
+        self.converge_interface(now)?;
+        self.converge_socks5(now)
+    }
+
+    fn converge_interface(&mut self, now: Moment) -> anyhow::Result<()> {
         let unconfirmed: Vec<_> = self.ledger.state().removing.iter().copied().collect();
         if !unconfirmed.is_empty() {
             // A stop between a removal and its confirmation: the last bytes are read, then it is done again. The interface may

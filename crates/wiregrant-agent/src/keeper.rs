@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use wiregrant_core::api::{Membership, Pause};
+use wiregrant_core::counter::Reading;
 use wiregrant_core::epoch::EpochLabel;
 use wiregrant_core::peer::DesiredPeers;
 use wiregrant_core::usage_report::{Backend, Class, Service};
@@ -21,6 +22,7 @@ use crate::host::guard::Guard;
 use crate::ledger::{Ledger, Record};
 use crate::meter::Sample;
 use crate::sender::Undelivered;
+use crate::socks5::Socks5;
 use crate::state_dir::StateDir;
 use crate::wireguard::{Ensured, Interface, InterfaceSettings, LivePeer, Statistics, WireGuardError};
 
@@ -68,6 +70,7 @@ pub struct Keeper {
     pub(crate) told: Told,
     /// Peers of the interface, as last read.
     pub(crate) peers_live: usize,
+    pub(crate) socks5: Socks5,
     settings: InterfaceSettings,
     /// The last sample of this run that had a time, changed or not.
     last_sample: Option<Timestamp>,
@@ -121,6 +124,7 @@ impl Keeper {
             silences: Silences::default(),
             told: Told::default(),
             peers_live: 0,
+            socks5: Socks5::default(),
             settings,
             last_sample: None,
             made_interface: false,
@@ -254,8 +258,10 @@ impl Keeper {
             fresh,
             missing: false,
         });
-        let records = self.counted(&live, statistics, self.trusted(now));
+        let socks5 = self.socks5_readings();
+        let records = self.counted(&live, statistics, socks5, self.trusted(now));
         self.ledger.count(records);
+        self.release_socks5();
         if let Some(time) = self.trusted(now) {
             self.last_sample = Some(time);
         }
@@ -264,15 +270,22 @@ impl Keeper {
     }
 
     /// The records that a reading at `time` makes.
-    fn counted(&self, live: &[LivePeer], statistics: Option<Span>, time: Option<Timestamp>) -> Vec<Record> {
+    fn counted(
+        &self,
+        live: &[LivePeer],
+        statistics: Option<Span>,
+        socks5: Vec<(WireGuardPublicKey, Reading)>,
+        time: Option<Timestamp>,
+    ) -> Vec<Record> {
         let meter = &self.ledger.state().meter;
         let readings = live.iter().map(|peer| (peer.public_key, peer.reading));
-        let peers = meter.changed(Service::WireGuard, readings, |peer| self.class_of(peer));
+        let mut peers = meter.changed(Service::WireGuard, readings, |peer| self.class_of(peer));
         let new = peers.iter().filter(|changed| !meter.knows(&changed.peer)).count();
         let missing = meter.marked() + new > live.len();
         let statistics = statistics
             .map(|span| Span { missing, ..span })
             .filter(|span| !peers.is_empty() || self.ledger.state().conservation.is_news(span));
+        peers.extend(meter.changed(Service::Socks5, socks5, |device| self.class_at_socks5(device)));
         let unchanged = peers.is_empty() && statistics.is_none();
         let known_until = self.last_sample.max(meter.sampled_until());
         let mut records = Vec::new();

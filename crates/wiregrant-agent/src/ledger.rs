@@ -14,6 +14,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use wiregrant_core::counter::Reading;
 use wiregrant_core::epoch::EpochLabel;
+use wiregrant_core::socks5::metering::Instance;
 use wiregrant_core::usage_report::UsageTable;
 use wiregrant_core::{Timestamp, WireGuardPublicKey};
 
@@ -21,6 +22,7 @@ use crate::chain::{Acknowledged, Chain, Cut};
 use crate::conservation::Conservation;
 use crate::journal::{self, Contents, Damage, Journal, JournalError};
 use crate::meter::{Meter, Sample, as_lines};
+use crate::socks5::{AddedLogin, Socks5State};
 
 /// Above this size the journal is replaced by a snapshot.
 pub const COMPACT_ABOVE_BYTES: u64 = 1 << 20;
@@ -43,6 +45,9 @@ pub struct State {
     /// The interface's account.
     #[serde(default)]
     pub conservation: Conservation,
+    /// The SOCKS5 service.
+    #[serde(default, skip_serializing_if = "Socks5State::is_empty")]
+    pub socks5: Socks5State,
 }
 
 /// A change of the state.
@@ -77,6 +82,21 @@ pub enum Record {
     Removed {
         /// Who.
         peers: Vec<WireGuardPublicKey>,
+    },
+    /// The SOCKS5 service runs anew: every counter it has began at zero.
+    Socks5Started {
+        /// Its new run.
+        instance: Instance,
+    },
+    /// The SOCKS5 service is about to hear of logins.
+    Socks5Added {
+        /// Which.
+        logins: Vec<AddedLogin>,
+    },
+    /// The SOCKS5 service confirmed that it has forgotten devices; their last reading stands before.
+    Socks5Removed {
+        /// Whom.
+        devices: Vec<WireGuardPublicKey>,
     },
     /// The control plane wants these devices here no more, and they are gone: what they used of their allotments is forgotten.
     Forgotten {
@@ -145,6 +165,18 @@ impl State {
                     self.leaving.remove(peer);
                 });
             }
+            Record::Socks5Started { instance } => {
+                self.meter.socks5_started();
+                self.socks5.started(instance);
+            }
+            Record::Socks5Added { logins } => {
+                self.socks5.added(&logins);
+                logins.iter().for_each(|login| self.meter.socks5_added(login.device, login.from));
+            }
+            Record::Socks5Removed { devices } => {
+                self.meter.socks5_removed(&devices);
+                self.socks5.removed(&devices);
+            }
             Record::Forgotten { devices } => self.meter.forget(&devices),
             Record::Cut { end } => {
                 self.chain.push(Cut {
@@ -163,6 +195,8 @@ impl State {
             Record::Acknowledged(acknowledged) => self.chain.acknowledged(acknowledged),
             Record::Adopted { note, sequence, usage, epoch, end, live } => {
                 self.meter.adopt(usage, epoch, end, &live);
+                // Its logins are added again, from what their counters say by then.
+                self.socks5 = Socks5State::default();
                 self.chain.adopt(note, sequence);
                 // What these statistics hold was counted by the state that was lost.
                 self.conservation.forget();

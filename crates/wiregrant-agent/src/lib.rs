@@ -31,6 +31,7 @@ pub mod metrics;
 pub mod run;
 pub mod sender;
 pub mod service_manager;
+pub mod socks5;
 pub mod state_dir;
 pub mod status;
 pub mod used;

@@ -183,6 +183,23 @@ impl Meter {
         }
     }
 
+    /// The SOCKS5 service is about to serve a device whose counters there say `from`. A device that is known keeps its mark.
+    pub fn socks5_added(&mut self, device: WireGuardPublicKey, from: Reading) {
+        self.last_socks5.entry(device).or_insert(from);
+    }
+
+    /// The SOCKS5 service confirmed that it has forgotten these devices: if they come back, they count from zero.
+    pub fn socks5_removed(&mut self, devices: &[WireGuardPublicKey]) {
+        for device in devices {
+            self.last_socks5.remove(device);
+        }
+    }
+
+    /// The SOCKS5 service runs anew since it was read last: every counter it has began at zero.
+    pub fn socks5_started(&mut self) {
+        self.last_socks5.values_mut().for_each(|reading| *reading = Reading::default());
+    }
+
     /// The machine has started anew since the last sample: every counter it has began at zero.
     pub fn booted(&mut self) {
         let marks = self.last.values_mut().chain(self.last_socks5.values_mut());
@@ -200,7 +217,7 @@ impl Meter {
     ) {
         *self = Self {
             last: live.iter().copied().collect(),
-            last_socks5: std::mem::take(&mut self.last_socks5),
+            last_socks5: BTreeMap::new(),
             totals,
             epoch,
             moved_in_epoch: BTreeMap::new(),
