@@ -103,34 +103,46 @@ async fn converse(stream: UnixStream, accounts: &Accounts, egress: &Egress) -> i
         if line.is_empty() {
             return Ok(());
         }
-        let answer = if line.ends_with(b"\n") {
-            answer(&line, accounts, egress).await
+        let question = if line.ends_with(b"\n") {
+            Question::parse(&line).map_err(|error| error.to_string())
         } else {
-            Answer::Refused { reason: format!("a question is one line of at most {MAX_LINE_BYTES} bytes") }
+            Err(format!("a question is one line of at most {MAX_LINE_BYTES} bytes"))
         };
+        // The release comes after its answer: it ends the process.
+        let release = match &question {
+            Ok(Question::Release { instance }) => Some(*instance),
+            _ => None,
+        };
+        let answer = answer(question, accounts, egress).await;
         timeout(PATIENCE, write.write_all(answer.to_line().as_bytes())).await??;
+        if let Some(instance) = release {
+            accounts.release(instance);
+        }
         if matches!(answer, Answer::Refused { .. }) {
             return Ok(());
         }
     }
 }
 
-/// The answer to a line.
-pub async fn answer(line: &[u8], accounts: &Accounts, egress: &Egress) -> Answer {
-    match Question::parse(line) {
+/// Does what is asked, but for a release, and gives the answer.
+async fn answer(question: Result<Question, String>, accounts: &Accounts, egress: &Egress) -> Answer {
+    let done = match question {
         Ok(Question::Serve { logins, refused_networks }) => {
             egress.policy().refuse(refused_networks);
-            if let Err(error) = accounts.serve(logins).await {
-                return Answer::Refused { reason: error.to_string() };
-            }
+            accounts.serve(logins).await.map_err(|error| error.to_string())
         }
-        Ok(Question::Read {}) => {}
-        Ok(Question::Forget { instance, usernames }) => accounts.forget(instance, &usernames),
-        Ok(Question::Release { instance }) => accounts.release(instance),
-        Err(error) => {
-            tracing::warn!(%error, "a question of the agent's was refused");
-            return Answer::Refused { reason: error.to_string() };
+        Ok(Question::Forget { instance, usernames }) => {
+            accounts.forget(instance, &usernames);
+            Ok(())
+        }
+        Ok(Question::Read {} | Question::Release { .. }) => Ok(()),
+        Err(reason) => Err(reason),
+    };
+    match done {
+        Ok(()) => Answer::Readings(accounts.readings()),
+        Err(reason) => {
+            tracing::warn!(reason, "a question of the agent's was refused");
+            Answer::Refused { reason }
         }
     }
-    Answer::Readings(accounts.readings())
 }
