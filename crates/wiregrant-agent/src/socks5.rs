@@ -202,8 +202,11 @@ impl Keeper {
         let added: BTreeSet<_> = add.iter().map(|login| login.device).collect();
         let serve = wanted
             .iter()
-            .filter(|(device, login)| added.contains(*device) || known.get(*device) == Some(&login.username))
-            .map(|(_, login)| login.clone())
+            .filter(|(device, (login, _))| {
+                let served = known.get(*device).is_some_and(|served| served.username == login.username);
+                served || added.contains(*device)
+            })
+            .map(|(_, (login, _))| login.clone())
             .collect();
         Difference { add, remove, serve }
     }
