@@ -8,6 +8,7 @@ use wiregrant_core::FactError;
 
 use crate::config::{self, Config, Source};
 use crate::enrolment::Choices;
+use crate::host::{doctor, down};
 use crate::state_dir::{self, StateDir};
 use crate::watch::{self, Form};
 use crate::wireguard::{InterfaceName, Starter};
@@ -31,6 +32,12 @@ enum Command {
     CheckConfig(CheckConfigArguments),
     /// Show how the node stands.
     Status(StatusArguments),
+    /// Say what this host has and what it lacks for a node, and how to get it. Nothing is changed; exit code 1 when something is
+    /// missing.
+    Doctor(DoctorArguments),
+    /// Take peers, interface, firewall and forwarding away, with every byte counted; keys and journal stay. The agent has to be
+    /// stopped first.
+    Down(DownArguments),
 }
 
 #[derive(Debug, Args)]
@@ -99,6 +106,24 @@ struct StatusArguments {
     watch: bool,
 }
 
+#[derive(Debug, Args)]
+struct DoctorArguments {
+    #[command(flatten)]
+    state: State,
+    /// The operator's choices; without it the file at its usual place, if there is one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// As one JSON array.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct DownArguments {
+    #[command(flatten)]
+    state: State,
+}
+
 /// A command line that is wrong in a way only its execution finds.
 #[derive(Debug, Error)]
 #[error("{0}")]
@@ -145,6 +170,22 @@ impl CommandLine {
                 let verdict =
                     if file.exists() { "can be used" } else { "not there, so everything has its default" };
                 print(&format!("{}: {verdict}\n", file.display()))
+            }
+            Command::Doctor(arguments) => {
+                let config = Config::read(arguments.config.as_deref())?;
+                let checks = doctor::examine(&StateDir::new(&arguments.state.state_dir), &config)?;
+                if arguments.json {
+                    print(&(serde_json::to_string_pretty(&checks)? + "\n"))?;
+                } else {
+                    print(&doctor::text(&checks))?;
+                }
+                doctor::verdict(&checks)
+            }
+            Command::Down(arguments) => {
+                let done = down::down(&StateDir::new(&arguments.state.state_dir))?;
+                let folder = arguments.state.state_dir.display();
+                let done: String = done.iter().map(|line| format!("{line}\n")).collect();
+                print(&format!("{done}down; keys and journal stay in {folder}\n"))
             }
             Command::Status(arguments) => {
                 let dir = StateDir::new(&arguments.state.state_dir);

@@ -145,7 +145,7 @@ impl Keeper {
 
     /// Removes peers: silenced, read for the last time, journaled, removed, and journaled as gone, in this order. A stop
     /// anywhere in between leaves a state from which the same is done again.
-    fn remove(&mut self, peers: &[WireGuardPublicKey], now: Moment) -> anyhow::Result<()> {
+    pub(crate) fn remove(&mut self, peers: &[WireGuardPublicKey], now: Moment) -> anyhow::Result<()> {
         self.silence(peers)?;
         let live = self.sample(now)?;
         let found = |peer| live.binary_search_by_key(peer, |live| live.public_key).is_ok();

@@ -120,8 +120,7 @@ impl Accounting {
         received: (u64, u64),
         sent: (u64, u64),
     ) -> anyhow::Result<(u64, u64)> {
-        let links = fs::read_to_string(LINKS).with_context(|| format!("{LINKS}: cannot be read"))?;
-        let link = packets_of_link(&links, self.tunnel.as_str())
+        let link = packets_of_link(&links()?, self.tunnel.as_str())
             .with_context(|| format!("{LINKS}: has no {}", self.tunnel))?;
         let (before, peers_before) = self.last.replace((now, peers)).unwrap_or((now, peers));
         let seconds = now.saturating_sub(before).as_secs() + 1;
@@ -145,12 +144,16 @@ impl Accounting {
     }
 }
 
-/// Removes an interface's table; nothing where there is none.
+/// Whether there is a link of this name in this network namespace.
 ///
 /// # Errors
-/// When `nft` refuses.
-pub fn remove(tunnel: &InterfaceName) -> anyhow::Result<()> {
-    nft::delete(&table(tunnel))
+/// When the kernel's list cannot be read.
+pub fn link_is_there(name: &InterfaceName) -> anyhow::Result<bool> {
+    Ok(packets_of_link(&links()?, name.as_str()).is_some())
+}
+
+fn links() -> anyhow::Result<String> {
+    fs::read_to_string(LINKS).with_context(|| format!("{LINKS}: cannot be read"))
 }
 
 /// `nft -j list counters`.

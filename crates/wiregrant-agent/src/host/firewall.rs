@@ -122,11 +122,11 @@ impl Firewall {
     }
 }
 
-/// Removes an interface's tables; nothing where there are none.
+/// Removes an interface's tables; whether there were any.
 ///
 /// # Errors
 /// When `nft` refuses.
-pub fn remove(tunnel: &InterfaceName) -> anyhow::Result<()> {
-    nft::delete(&policy::table(tunnel))?;
-    accounting::remove(tunnel)
+pub fn remove(tunnel: &InterfaceName) -> anyhow::Result<bool> {
+    let policy = nft::delete(&policy::table(tunnel))?;
+    Ok(nft::delete(&accounting::table(tunnel))? || policy)
 }

@@ -37,12 +37,30 @@ pub fn counters(table: &str) -> anyhow::Result<Option<String>> {
     there(&["-j", "list", "counters", "table", "inet", table])
 }
 
-/// Deletes a table; nothing if it is not there.
+/// Deletes a table; whether it was there. Without the program there is none.
+///
+/// # Errors
+/// When `nft` refuses.
+pub fn delete(table: &str) -> anyhow::Result<bool> {
+    if !is_installed() || list(table)?.is_none() {
+        return Ok(false);
+    }
+    // Named first, so that it is no error when it has gone since.
+    apply(&format!("table inet {table}\ndelete table inet {table}\n")).map(|()| true)
+}
+
+/// Whether the program can be called.
+#[must_use]
+pub fn is_installed() -> bool {
+    super::on_path("nft")
+}
+
+/// All chains in JSON.
 ///
 /// # Errors
 /// When `nft` is missing or refuses.
-pub fn delete(table: &str) -> anyhow::Result<()> {
-    apply(&format!("table inet {table}\ndelete table inet {table}\n"))
+pub fn chains() -> anyhow::Result<String> {
+    Ok(there(&["-j", "list", "chains"])?.unwrap_or_default())
 }
 
 fn there(arguments: &[&str]) -> anyhow::Result<Option<String>> {
