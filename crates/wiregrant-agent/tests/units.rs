@@ -113,3 +113,29 @@ fn the_users_of_the_units_are_made_in_an_empty_system() {
     let socks5 = groups.lines().find(|line| line.starts_with("wiregrant-socks5:")).expect("a group");
     assert!(socks5.ends_with(":wiregrant-agent"), "{socks5}");
 }
+
+#[test]
+fn what_is_enabled_is_started_with_the_machine_and_wireguard_go_with_the_agent() {
+    let root = tempfile::tempdir().expect("a folder");
+    let etc = root.path().join("etc/systemd/system");
+    fs::create_dir_all(&etc).expect("a folder");
+    for unit in units() {
+        fs::copy(folder().join(&unit), etc.join(&unit)).expect("copied");
+    }
+    // With a root the links are made there, and no systemd is spoken to.
+    let enabled =
+        ["wiregrant-agent", "wiregrant-control", "wiregrant-socks5", "wiregrant-wireguard-go@wg-grant0"];
+    let root_flag = format!("--root={}", root.path().display());
+    let output = Command::new("systemctl").args([&root_flag, "enable"]).args(enabled).output();
+    let output = output.expect("part of systemd");
+    assert!(output.status.success(), "{}", said(&output));
+    for (wanting, wanted) in [
+        ("multi-user.target.wants", "wiregrant-agent.service"),
+        ("multi-user.target.wants", "wiregrant-control.service"),
+        ("multi-user.target.wants", "wiregrant-socks5.service"),
+        ("wiregrant-agent.service.wants", "wiregrant-wireguard-go@wg-grant0.service"),
+    ] {
+        let link = etc.join(wanting).join(wanted);
+        assert!(link.is_symlink(), "{}", link.display());
+    }
+}
