@@ -29,6 +29,8 @@ use wiregrant_core::usage_report::Class;
 const WATCHDOG: Duration = Duration::from_secs(2);
 /// A WireGuard message without content.
 const KEEPALIVE_BYTES: u64 = 32;
+/// What a client may send within some seconds that finds no session, to begin one: 148 bytes at a time, each 5 s.
+const HANDSHAKE_BYTES: u64 = 4 * 148;
 /// `CAP_NET_ADMIN`, bit 12.
 const NET_ADMIN: &str = "0000000000001000";
 
@@ -146,6 +148,15 @@ impl Node {
                 node == Reading { received: client.sent, sent: client.received }
             })
         });
+    }
+
+    /// The totals of the last report.
+    fn reported(&self) -> Reading {
+        self.control_plane.change(|script| {
+            let usage = script.reports.last().and_then(|last| last.content().usage.values().next().copied());
+            let usage = usage.expect("something was reported");
+            Reading { received: usage.received.get(), sent: usage.sent.get() }
+        })
     }
 
     fn handshakes_of_client(&self) -> String {
@@ -406,4 +417,29 @@ fn metrics_come_and_go_with_the_configuration() {
     while connect().is_ok() {
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn a_wireguard_go_that_crashed_is_made_the_nodes_again_by_the_agent_that_runs() {
+    let mut node = Node::started("f");
+    node.admit_client();
+    let key = node.wg_show("public-key");
+    node.wire.echo(20, "10.9.0.1");
+    node.reported_equals_the_clients_counters();
+    let mut crashed = node.wireguard_go.take().expect("it runs");
+    crashed.kill().expect("it runs");
+    crashed.wait().expect("it ends");
+    // As `Restart=on-failure` does. What comes has neither key nor peers nor addresses.
+    node.start_wireguard_go();
+    let status = || node.wire.node.inside(|| node.by_root("status").arg("--json").output()).expect("it runs");
+    while !String::from_utf8_lossy(&status().stdout).contains("\"peers_live\": 1") {
+        std::thread::yield_now();
+    }
+    assert_eq!((node.wg_show("public-key"), node.wg_show("listen-port").trim()), (key, "51820"));
+    // Its counters began anew; nothing that was counted is counted again.
+    let before = node.reported();
+    let reports = node.control_plane.change(|script| script.reports.len());
+    node.control_plane.until("two more reports came", |script| script.reports.len() > reports + 1);
+    let after = node.reported();
+    assert!(after.received - before.received <= HANDSHAKE_BYTES, "{before:?} {after:?}");
 }

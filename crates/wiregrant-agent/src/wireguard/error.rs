@@ -82,6 +82,12 @@ pub enum WireGuardError {
         /// The interface.
         name: String,
     },
+    /// The interface has no private key, so it moves nothing: it was made anew since the agent had made it the node's.
+    #[error("interface {name}: it has no private key; it was made anew meanwhile")]
+    NotConfigured {
+        /// The interface.
+        name: String,
+    },
     /// Something else listens on the port that the interface should have.
     #[error(
         "interface {name}: UDP port {port} is taken; `ss -ulnp sport = :{port}` shows by whom: end that or choose another port"

@@ -144,7 +144,7 @@ impl Interface for Kernel {
     }
 
     fn peers(&mut self) -> Result<Vec<LivePeer>, WireGuardError> {
-        Ok(self.device()?.peers)
+        self.device()?.into_peers(&self.name)
     }
 
     fn statistics(&mut self) -> Result<Option<Statistics>, WireGuardError> {

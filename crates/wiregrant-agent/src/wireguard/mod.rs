@@ -76,6 +76,17 @@ pub struct Device {
     pub peers: Vec<LivePeer>,
 }
 
+impl Device {
+    /// The peers of an interface that can move something. One without a key has none worth speaking of, and whoever
+    /// added some to it would wait for them in vain.
+    fn into_peers(self, name: &InterfaceName) -> Result<Vec<LivePeer>, WireGuardError> {
+        match self.private_key {
+            Some(_) => Ok(self.peers),
+            None => Err(WireGuardError::NotConfigured { name: name.to_string() }),
+        }
+    }
+}
+
 /// What is to be done to one peer, in the words of both backends.
 #[derive(Debug, Clone, Copy)]
 pub enum PeerChange<'a> {
@@ -119,7 +130,8 @@ pub trait Interface: Send {
     /// counted twice.
     ///
     /// # Errors
-    /// When the interface is gone, cannot be read, or answers with something that is not to be trusted.
+    /// When the interface is gone, was made anew and has no key, cannot be read, or answers with something that is not to be
+    /// trusted.
     fn peers(&mut self) -> Result<Vec<LivePeer>, WireGuardError>;
 
     /// What the interface says of all its peers together, those that are gone included, in the same bytes as

@@ -265,7 +265,7 @@ impl Interface for WireGuardGo {
     }
 
     fn peers(&mut self) -> Result<Vec<LivePeer>, WireGuardError> {
-        Ok(self.device()?.peers)
+        self.device()?.into_peers(&self.name)
     }
 
     fn set_peer(&mut self, peer: &WireGuardPublicKey, allowed_ips: &[IpNet]) -> Result<(), WireGuardError> {
