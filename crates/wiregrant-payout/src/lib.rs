@@ -28,6 +28,7 @@ pub mod address;
 pub mod allocation;
 pub mod batch;
 pub mod destination;
+pub mod matching;
 pub mod psbt;
 
 mod error;
@@ -38,4 +39,5 @@ pub use allocation::{Allocation, Share, allocate, check_statement};
 pub use batch::{Batch, BatchLine};
 pub use destination::Destination;
 pub use error::PayoutError;
+pub use matching::{Watch, WatchedBatch};
 pub use psbt::{Coin, PaidOutput, PsbtCheck, UnsignedPsbt, build, check_psbt, parse_coins};

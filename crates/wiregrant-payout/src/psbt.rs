@@ -19,6 +19,7 @@ use wiregrant_core::Sats;
 use crate::batch::Batch;
 use crate::{PayoutAddress, PayoutError};
 
+pub(crate) use check::decode;
 pub use check::{PsbtCheck, check_psbt};
 pub use coin::{Coin, MAX_COINS, parse_coin_line, parse_coins, parse_listunspent};
 
@@ -267,7 +268,7 @@ fn assemble<'a>(coins: &[&Coin], outputs: impl Iterator<Item = &'a PaidOutput>) 
 
 /// The id of the transaction once signed, where no signature can change it: inputs of native segwit have no script of
 /// their own, and P2SH around a witness program always has the same one.
-fn txid_once_signed(psbt: &Psbt) -> Option<Txid> {
+pub(crate) fn txid_once_signed(psbt: &Psbt) -> Option<Txid> {
     let mut tx = psbt.unsigned_tx.clone();
     for ((input, spent), known) in tx.input.iter_mut().zip(psbt.iter_funding_utxos()).zip(&psbt.inputs) {
         let script = &spent.ok()?.script_pubkey;

@@ -45,6 +45,7 @@ mod node;
 mod party;
 mod person;
 mod problem;
+mod settlement;
 
 pub use grant::{
     Admit, Batch, CoinInput, Grant, Membership, NewBatch, NewContribution, NewGrant, Payout, StatementNote,
@@ -61,6 +62,7 @@ pub use person::{
     CodeDevices, Device, DeviceCreated, HEADER_IDEMPOTENCY_KEY, NewDevice, Socks5Access, Socks5Place,
 };
 pub use problem::{Problem, ProblemKind};
+pub use settlement::{BatchState, LineState};
 
 /// Where all of it lies.
 pub const PREFIX: &str = "/api/v1";

@@ -65,7 +65,7 @@ pub fn check_psbt(
     Ok(PsbtCheck { outputs, change, fee, txid: txid_once_signed(&psbt) })
 }
 
-fn decode(text: &str) -> Result<Psbt, PayoutError> {
+pub(crate) fn decode(text: &str) -> Result<Psbt, PayoutError> {
     if text.len() > MAX_CHARS {
         return Err(PayoutError::TooMany {
             what: "characters of a PSBT",
