@@ -14,6 +14,7 @@
 //! ```
 
 pub mod bench;
+pub mod bitcoind;
 pub mod cleanup;
 pub mod client;
 pub mod clock;

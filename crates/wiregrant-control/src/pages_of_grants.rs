@@ -56,7 +56,7 @@ fn rendered(page: &impl Template) -> Result<String, PublishError> {
 async fn report(plane: &ControlPlane, read: &mut Read, row: store::Grant, url: &str) -> Answer<GrantReport> {
     let terms = membership::terms(&row)?;
     let held: BTreeMap<(u64, OperatorId), BatchId> = read
-        .batch_lines_of_grant(&row.grant_id)
+        .reserved_lines_of_grant(&row.grant_id)
         .await?
         .into_iter()
         .map(|line| ((line.epoch, line.operator), line.batch))

@@ -95,8 +95,12 @@ struct Due {
 }
 
 async fn due_lines(read: &mut Read, grant: &GrantId, now: Timestamp) -> Answer<Due> {
-    let held: BTreeSet<(OperatorId, u64)> =
-        read.batch_lines_of_grant(grant).await?.into_iter().map(|line| (line.operator, line.epoch)).collect();
+    let held: BTreeSet<(OperatorId, u64)> = read
+        .reserved_lines_of_grant(grant)
+        .await?
+        .into_iter()
+        .map(|line| (line.operator, line.epoch))
+        .collect();
     let destinations: BTreeMap<OperatorId, store::Destination> = read
         .newest_destinations(None)
         .await?

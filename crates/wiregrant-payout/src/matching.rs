@@ -202,6 +202,16 @@ impl Watch {
         self.sightings.get(&txid)
     }
 
+    /// Transactions that are known to be meant for a batch, or were seen before, and are in no block.
+    pub fn sought(&self) -> impl Iterator<Item = Txid> {
+        let named = self.batches.iter().flat_map(WatchedBatch::named);
+        let sought: BTreeSet<Txid> = named.chain(self.sightings.keys().copied()).collect();
+        let in_a_block = |txid: &Txid| {
+            self.sightings.get(txid).is_some_and(|seen| matches!(seen.place, Place::Block { .. }))
+        };
+        sought.into_iter().filter(move |txid| !in_a_block(txid))
+    }
+
     /// The height of the newest block taken in.
     #[must_use]
     pub fn tip(&self) -> u32 {
@@ -223,13 +233,19 @@ impl Watch {
         self.batches.iter().flat_map(of).collect()
     }
 
-    /// The chain has one more block. Which transactions were seen or moved.
-    pub fn connect(&mut self, height: u32, hash: BlockHash, transactions: &[Transaction]) -> Vec<Txid> {
+    /// The chain has one more block, with these transactions at their places in it; those that concern no batch may be
+    /// left out. Which transactions were seen or moved.
+    pub fn connect(
+        &mut self,
+        height: u32,
+        hash: BlockHash,
+        transactions: &[(u32, Transaction)],
+    ) -> Vec<Txid> {
         self.tip = height;
         let mut moved = Vec::new();
-        for (index, tx) in (0u32..).zip(transactions) {
+        for (index, tx) in transactions {
             if self.concerns(tx) {
-                moved.extend(self.put(tx, Place::Block { height, index, hash }));
+                moved.extend(self.put(tx, Place::Block { height, index: *index, hash }));
             }
         }
         moved

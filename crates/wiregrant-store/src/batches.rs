@@ -107,16 +107,18 @@ impl Read {
         .await)?)
     }
 
-    /// The lines of a grant that some batch holds, by epoch and operator.
+    /// The lines of a grant that a batch holds which is not void, by epoch and operator.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn batch_lines_of_grant(&mut self, grant: &GrantId) -> Result<Vec<BatchLine>, StoreError> {
+    pub async fn reserved_lines_of_grant(&mut self, grant: &GrantId) -> Result<Vec<BatchLine>, StoreError> {
         Ok(db!(self, connection => sqlx::query_as(
-            "select batch, operator, grant_id, epoch, sats, address, destination_sequence
-               from batch_lines
-              where grant_id = $1
-              order by epoch, operator",
+            "select l.batch, l.operator, l.grant_id, l.epoch, l.sats, l.address, l.destination_sequence
+               from reserved_lines r
+               join batch_lines l
+                 on l.batch = r.batch and l.operator = r.operator and l.grant_id = r.grant_id and l.epoch = r.epoch
+              where r.grant_id = $1
+              order by l.epoch, l.operator",
         )
         .bind(grant.as_str())
         .fetch_all(connection)
@@ -125,10 +127,10 @@ impl Read {
 }
 
 impl Write {
-    /// Keeps a batch with its lines.
+    /// Keeps a batch, which holds its lines from now on.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] for a used id, or a line that another batch holds (table `batch_lines`);
+    /// [`StoreError::Exists`] for a used id, or a line that another batch holds (table `reserved_lines`);
     /// [`StoreError::UnknownReference`] for a line without its statement or destination.
     pub async fn insert_batch(&mut self, batch: &Batch, lines: &[BatchLine]) -> Result<(), StoreError> {
         let fee_rate = bigint("fee rate", batch.fee_rate)?;
@@ -154,6 +156,7 @@ impl Write {
         .map(drop))?;
         for line in lines {
             self.insert_batch_line(line).await?;
+            self.reserve_line(line).await?;
         }
         Ok(())
     }
@@ -172,6 +175,22 @@ impl Write {
         .bind(line.sats.as_i64())
         .bind(line.address.as_str())
         .bind(destination_sequence)
+        .execute(connection)
+        .await
+        .map(drop))?;
+        Ok(())
+    }
+
+    async fn reserve_line(&mut self, line: &BatchLine) -> Result<(), StoreError> {
+        let epoch = bigint("epoch", line.epoch)?;
+        db!(self, connection => sqlx::query(
+            "insert into reserved_lines (operator, grant_id, epoch, batch)
+             values ($1, $2, $3, $4)",
+        )
+        .bind(line.operator.as_str())
+        .bind(line.grant_id.as_str())
+        .bind(epoch)
+        .bind(line.batch.as_str())
         .execute(connection)
         .await
         .map(drop))?;

@@ -32,6 +32,7 @@
 //! dialects differ, the function says so. Times are Unix seconds, hashes and keys are bytes, ids are text.
 
 mod batches;
+mod chain;
 mod codes;
 mod column;
 mod devices;
@@ -51,6 +52,7 @@ mod store;
 mod tokens;
 
 pub use batches::{Batch, BatchLine};
+pub use chain::{BatchDecisions, Declaration, FollowedBlock, Sighting};
 pub use codes::{AccessCode, AccessCodeUse, NewAccessCodes};
 pub use devices::{AssignedDevices, Device, NewDevice, Placed};
 pub use error::StoreError;

@@ -3,6 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 
+use crate::bitcoind;
 use crate::checkout::Checkout;
 use crate::child;
 use crate::clock;
@@ -14,8 +15,9 @@ pub fn run(checkout: &Checkout, arguments: &[String]) -> Result<(), Failure> {
     eprintln!("wiregrant demo: real WireGuard traffic, counted, reported, credited, turned into a payment.");
     eprintln!("It installs missing Debian packages, compiles the workspace, and starts the testbed.");
     let started = clock::now();
-    eprintln!("[1/3] Debian packages");
+    eprintln!("[1/3] Debian packages and a Bitcoin node");
     packages::install(&[packages::INTERFACES, packages::DEMO])?;
+    bitcoind::install(checkout)?;
     eprintln!("[2/3] compile (the first time a few minutes)");
     child::run(&mut checkout.cargo(&["build", "--workspace", "--bins"]))?;
     eprintln!("[3/3] the testbed, after {}", clock::shown(started.elapsed()));

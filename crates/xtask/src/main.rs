@@ -6,6 +6,7 @@
 //! knows wiregrant; the demo, the end-to-end tests and the benchmarks are the testbed's.
 
 mod bench;
+mod bitcoind;
 mod checkout;
 mod child;
 mod clock;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::bitcoind;
 use crate::checkout::Checkout;
 use crate::child;
 use crate::clock;
@@ -80,7 +81,7 @@ fn purpose(step: &str) -> &'static str {
         "lints" => "clippy and the compiler have nothing to say",
         "walls" => "no crate imports what belongs to another",
         "build" => "the binaries that the end-to-end tests start",
-        "tests" => "unit, property, both databases, end to end",
+        "tests" => "unit, property, both databases, regtest, end to end",
         "docs" => "every link in the documentation leads somewhere",
         "fuzz-targets" => "each of them compiles; `cargo xtask soak fuzz` runs them",
         "supply-chain" => "licences, banned and duplicate crates, sources, advisories",
@@ -93,7 +94,7 @@ fn purpose(step: &str) -> &'static str {
 fn perform(step: &str, checkout: &Checkout, selection: &Selection) -> Result<(), Failure> {
     let cargo = |arguments: &[&str]| checkout.cargo(arguments);
     match step {
-        "packages" => packages(),
+        "packages" => packages().and_then(|()| bitcoind::install(checkout)),
         "format" => toolchain(checkout, "fmt", "rustfmt")
             .and_then(|()| child::run(&mut cargo(&["fmt", "--all", "--check"]))),
         "lints" => toolchain(checkout, "clippy", "clippy").and_then(|()| {

@@ -145,9 +145,9 @@ fn naive(
         let seen: Vec<[u64; 4]> = got.iter().map(|got| got[0]).collect();
         let Some(b) = naive_batch(n, &spendings[n], batches, &seen) else { continue };
         for (level, least) in [0, 1, SETTLED_DEPTH].into_iter().enumerate() {
-            for a in 0..4 {
+            for (a, sum) in got[b][level].iter_mut().enumerate() {
                 if depth >= least && to(&batches[b].lines, a) > 0 {
-                    got[b][level][a] += to(&spendings[n].outputs, a);
+                    *sum += to(&spendings[n].outputs, a);
                 }
             }
         }
@@ -196,7 +196,8 @@ fn run(
             let block = truth.possible(wanted, spendings);
             truth.blocks.push(block.clone());
             let height = u32::try_from(truth.blocks.len()).unwrap();
-            watch.connect(height, BlockHash::from_byte_array([salt; 32]), &picked(&block));
+            let placed: Vec<(u32, Transaction)> = (0u32..).zip(picked(&block)).collect();
+            watch.connect(height, BlockHash::from_byte_array([salt; 32]), &placed);
         }
         Event::TakeBack(count) => {
             let left = truth.blocks.len().saturating_sub(*count);

@@ -67,7 +67,8 @@ impl Chain {
 
     fn mine(&mut self, transactions: &[&Transaction]) -> u32 {
         let height = self.watch.tip() + 1;
-        let transactions: Vec<Transaction> = transactions.iter().copied().cloned().collect();
+        let transactions: Vec<(u32, Transaction)> =
+            (0u32..).zip(transactions.iter().copied().cloned()).collect();
         self.watch.connect(height, block(height), &transactions);
         height
     }

@@ -27,6 +27,7 @@ async fn from_an_operator_to_a_paid_line() {
         evidence(&store).await;
         statements(&store).await;
         batches(&store).await;
+        crate::chain::story(&store).await;
         public_notes(&store).await;
     })
     .await;
@@ -658,7 +659,7 @@ async fn batches(store: &Store) {
     assert!(matches!(&again, StoreError::Exists { table, .. } if table == "batches"), "{again}");
     let paid_twice = line("second", "nordlicht", 2, 2);
     let paid_twice = refusal(store, async |w| w.insert_batch(&second, &[paid_twice]).await).await;
-    assert_exists(&paid_twice, "batch_lines", "operator_grant_id_epoch");
+    assert_exists(&paid_twice, "reserved_lines", "operator_grant_id_epoch");
     for nothing_behind_it in [line("second", "hearth", 9, 1), line("second", "hearth", 2, 9)] {
         let refused = refusal(store, async |w| w.insert_batch(&second, &[nothing_behind_it]).await).await;
         assert!(matches!(refused, StoreError::UnknownReference { .. }), "{refused}");
@@ -672,10 +673,10 @@ async fn batches(store: &Store) {
     assert_eq!(read.batch(&id("third")).await.unwrap(), None);
     assert_eq!(read.batches().await.unwrap(), [first, second]);
     assert_eq!(read.lines_of_batch(&id("first")).await.unwrap(), lines);
-    let held = read.batch_lines_of_grant(&id("spring")).await.unwrap();
+    let held = read.reserved_lines_of_grant(&id("spring")).await.unwrap();
     let held: Vec<_> = held.iter().map(|line| (line.epoch, line.operator.as_str())).collect();
     assert_eq!(held, [(1, "hearth"), (1, "nordlicht"), (2, "hearth"), (2, "nordlicht")]);
-    assert_eq!(read.batch_lines_of_grant(&id("autumn")).await.unwrap(), []);
+    assert_eq!(read.reserved_lines_of_grant(&id("autumn")).await.unwrap(), []);
 }
 
 async fn public_notes(store: &Store) {

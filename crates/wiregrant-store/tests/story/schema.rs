@@ -7,17 +7,19 @@ use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 use transparency_log::Hash;
 use wiregrant_core::Sats;
 use wiregrant_store::{
-    Batch, BatchLine, Destination, Grant, Location, Log, NewNode, Report, Statement, Store, StoreError,
+    Batch, BatchLine, Declaration, Destination, Grant, Location, Log, NewNode, Report, Statement, Store,
+    StoreError,
 };
 
 use crate::support::{Database, at, id};
 
 /// Tables whose rows are never changed and never deleted.
-const APPEND_ONLY: [&str; 11] = [
+const APPEND_ONLY: [&str; 12] = [
     "batch_lines",
     "batches",
     "checkpoints",
     "contributions",
+    "declarations",
     "destinations",
     "evidence",
     "log_entries",
@@ -68,7 +70,7 @@ async fn both_databases_have_the_same_tables_columns_and_primary_keys() {
     let differences: Vec<_> = of_sqlite.symmetric_difference(&of_postgres).collect();
     assert!(differences.is_empty(), "{differences:#?}");
     let tables: BTreeSet<_> = of_sqlite.iter().map(|(table, ..)| table.as_str()).collect();
-    assert_eq!(tables.len(), 23, "{tables:?}");
+    assert_eq!(tables.len(), 28, "{tables:?}");
     for table in tables {
         let keyed = of_sqlite.iter().any(|(of, _, _, place)| of == table && *place > 0);
         assert!(keyed, "{table} has no primary key");
@@ -162,6 +164,13 @@ async fn fill(store: &Store) {
         destination_sequence: 1,
     };
     write.insert_batch(&batch, &[line]).await.unwrap();
+    let declaration = Declaration {
+        batch: id("first"),
+        kind: "txid".to_owned(),
+        content: "00".repeat(32),
+        declared_at: at(7),
+    };
+    write.put_declaration(&declaration).await.unwrap();
     write.commit().await.unwrap();
 }
 
@@ -171,6 +180,7 @@ fn attacks(table: &str) -> [String; 2] {
         "contributions" => "sats",
         "log_entries" | "log_subtrees" => "idx",
         "batch_lines" => "address",
+        "declarations" => "content",
         _ => "note",
     };
     [format!("update {table} set {column} = {column}"), format!("delete from {table}")]
