@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -21,7 +22,7 @@ const UNPACKED: &str = "tools/bitcoin/bitcoind";
 /// The funder's wallet.
 const WALLET: &str = "funder";
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// Twice a minute's worth: a node starts within two seconds, also on a loaded machine within thirty.
+/// Two minutes' worth: a node starts within two seconds, on a loaded machine within thirty.
 const MOST_POLLS: u32 = 2_400;
 /// Another process may take a free port before the node does.
 const MOST_STARTS: u32 = 3;
@@ -37,8 +38,6 @@ pub struct Bitcoind {
     pub url: String,
     /// What it lets in.
     pub cookie_file: PathBuf,
-    /// Where other nodes reach it.
-    pub peer_port: u16,
 }
 
 /// The program.
@@ -59,7 +58,7 @@ pub fn program() -> Result<PathBuf> {
 }
 
 impl Bitcoind {
-    /// A pruned node in `folder` that keeps filters of its blocks, with an empty wallet.
+    /// A pruned node in `folder` that nobody connects to, with an empty wallet.
     ///
     /// # Errors
     /// What it says when it cannot start.
@@ -75,18 +74,27 @@ impl Bitcoind {
     }
 
     fn on_free_ports(folder: &Path) -> Result<Self> {
-        let (rpc_port, peer_port) = (free_port()?, free_port()?);
+        let port = free_port()?;
+        Self::spawn(Command::new(program()?), folder, port, format!("http://127.0.0.1:{port}"))
+    }
+
+    /// The same by a command that runs the program where it belongs, listening at a port there, which is reached from here
+    /// at `url`.
+    ///
+    /// # Errors
+    /// What it says when it cannot start.
+    pub fn spawn(mut command: Command, folder: &Path, rpc_port: u16, url: String) -> Result<Self> {
         let log = folder.join("bitcoind.log");
         let output = File::create(&log)?;
-        let mut child = Command::new(program()?)
+        let mut child = command
             .args(arguments(folder, rpc_port))
-            .arg(format!("-bind=127.0.0.1:{peer_port}"))
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
+            // A Ctrl-C in the terminal is for whoever started this, who then takes everything down in order.
+            .process_group(0)
             .spawn()
             .context("bitcoind")?;
-        let url = format!("http://127.0.0.1:{rpc_port}");
         let cookie_file = folder.join("regtest/.cookie");
         let mut polls = 0;
         let rpc = loop {
@@ -101,7 +109,7 @@ impl Bitcoind {
             }
             polls += 1;
         };
-        let node = Self { child, rpc, url, cookie_file, peer_port };
+        let node = Self { child, rpc, url, cookie_file };
         let _: Value = node.rpc.call("createwallet", &json!([WALLET]))?;
         Ok(node)
     }
@@ -139,7 +147,8 @@ impl Bitcoind {
         self.mine(MATURITY).map(drop)
     }
 
-    /// Makes a coin of so many sats at a fresh address of the wallet, and mines it. The coin as `listunspent` shows it.
+    /// Makes a coin of so many sats at a fresh address of the wallet, and mines it. The coin as `listunspent` shows it; the
+    /// wallet spends it only where it is told to.
     ///
     /// # Errors
     /// The wallet's own words.
@@ -184,15 +193,12 @@ impl Drop for Bitcoind {
 }
 
 /// What a node of its own network is started with.
-#[must_use]
-pub fn arguments(folder: &Path, rpc_port: u16) -> Vec<String> {
+fn arguments(folder: &Path, rpc_port: u16) -> Vec<String> {
     let mut arguments: Vec<String> = [
         "-regtest",
         "-server",
         "-prune=550",
-        "-blockfilterindex=1",
-        "-peerblockfilters=1",
-        "-listen=1",
+        "-listen=0",
         "-listenonion=0",
         "-dnsseed=0",
         "-fixedseeds=0",

@@ -1,5 +1,6 @@
 //! `ControlPlane`: the real `wiregrant-control` in its host, with SQLite, and the CLI that talks to it.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub struct ControlPlane {
     programs: Programs,
     data: PathBuf,
     logs: PathBuf,
+    /// Where it looks for payments.
+    chain: Vec<OsString>,
     process: Option<Process>,
 }
 
@@ -41,8 +44,13 @@ impl ControlPlane {
         init.args(["init", "--origin", ORIGIN, "--network", NETWORK, "--title", "wiregrant testbed"]);
         init.args(["--listen", &address(), "--public-url", &url(), "--data-dir"]).arg(&data);
         process::run(&mut init).context("the control plane's configuration")?;
-        let mut control_plane =
-            Self { programs: programs.clone(), data, logs: logs.to_owned(), process: None };
+        let mut control_plane = Self {
+            programs: programs.clone(),
+            data,
+            logs: logs.to_owned(),
+            chain: Vec::new(),
+            process: None,
+        };
         control_plane.start(host)?;
         Ok(control_plane)
     }
@@ -53,7 +61,7 @@ impl ControlPlane {
     /// When it ends, or does not answer in time.
     pub fn start(&mut self, host: &Host) -> Result<()> {
         let mut serve = host.command(&self.programs.control);
-        serve.arg("serve").arg("--config").arg(self.data.join("wiregrant-control.toml"));
+        serve.arg("serve").arg("--config").arg(self.data.join("wiregrant-control.toml")).args(&self.chain);
         let process = self.process.insert(Process::spawn("control", &mut serve, &self.logs)?);
         let log = process.log().to_owned();
         let mut question = cli(&self.programs, host, None);
@@ -63,6 +71,20 @@ impl ControlPlane {
             Ok(process::run(&mut question).ok())
         })?;
         Ok(())
+    }
+
+    /// Starts it again, to look for payments with the Bitcoin node of its own host that listens at `url`.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn look_at_chain(&mut self, host: &Host, url: &str, cookie_file: &Path) -> Result<()> {
+        let words = ["--chain-source", "core-rpc", "--chain-poll-seconds", "1", "--chain-url", url];
+        self.chain = words.iter().map(OsString::from).collect();
+        self.chain.extend(["--chain-cookie-file".into(), cookie_file.into()]);
+        if let Some(process) = self.process.take() {
+            process.stop();
+        }
+        self.start(host)
     }
 
     /// `kill -9`.

@@ -103,6 +103,8 @@ fn the_main_job_holds_from_end_to_end_and_nothing_is_left_behind() {
     }
     assert!(outcome["payouts"][0]["sats"].as_u64().is_some_and(|sats| sats >= 1000), "{outcome}");
     assert!(outcome["psbt"].as_str().is_some_and(|psbt| psbt.starts_with("cHNidP8")), "{outcome}");
+    assert_eq!(outcome["settled"]["sats"], outcome["payable_sats"], "{outcome}");
+    assert!(outcome["settled"]["depth"].as_u64().is_some_and(|depth| depth >= 6), "{outcome}");
     assert_eq!(outcome["verify"], "ok");
     demo.has_left_nothing();
 }

@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use ureq::Agent;
 use wiregrant_core::note::Network;
-use wiregrant_payout::Watch;
+use wiregrant_payout::{Watch, WatchedBatch};
 
 use crate::http;
 use crate::{BlockRef, ChainError, ChainSource};
@@ -248,7 +248,7 @@ impl ChainSource for CoreRpc {
 
     fn waiting(&mut self, watch: &Watch) -> Result<Option<Vec<Transaction>>, ChainError> {
         let mut sought: BTreeSet<Txid> = watch.sought().collect();
-        let coins: BTreeSet<OutPoint> = watch.batches().iter().flat_map(|batch| batch.coins()).collect();
+        let coins: BTreeSet<OutPoint> = watch.batches().iter().flat_map(WatchedBatch::coins).collect();
         sought.extend(self.spenders(&coins.into_iter().collect::<Vec<_>>())?);
         let mut waiting = Vec::new();
         for txid in sought {

@@ -1,5 +1,7 @@
 //! The configuration: one TOML file, whose doc comments below are its manual.
 
+mod chain;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -10,6 +12,8 @@ use thiserror::Error;
 use wiregrant_core::note::{Network, Origin};
 
 use crate::file;
+
+pub use chain::{ChainConfig, ChainFile};
 
 /// The name `init` gives the file.
 pub const FILE_NAME: &str = "wiregrant-control.toml";
@@ -111,6 +115,10 @@ pub struct ConfigFile {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// Where payments are looked for.
+    #[command(flatten)]
+    #[serde(default, skip_serializing_if = "ChainFile::is_empty")]
+    pub chain: ChainFile,
 }
 
 /// A configuration that was checked.
@@ -128,6 +136,7 @@ pub struct Config {
     pub pool_v6: Ipv6Net,
     pub dns: Vec<IpAddr>,
     pub title: String,
+    pub chain: Option<ChainConfig>,
 }
 
 impl ConfigFile {
@@ -158,6 +167,7 @@ impl ConfigFile {
             pool_v6: self.pool_v6.or(other.pool_v6),
             dns: self.dns.or(other.dns),
             title: self.title.or(other.title),
+            chain: self.chain.or(other.chain),
         }
     }
 
@@ -192,6 +202,7 @@ impl ConfigFile {
             pool_v6: pool_v6(&self.pool_v6.unwrap_or_else(|| "fd77:6772::/32".to_owned()))?,
             dns: resolvers(self.dns)?,
             title: title(self.title, &origin)?,
+            chain: self.chain.checked(network)?,
             origin,
             network,
             listen,

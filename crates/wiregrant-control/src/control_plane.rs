@@ -18,7 +18,7 @@ use crate::keys::{Keys, Purpose};
 use crate::nonces::Nonces;
 use crate::recording::{self, Recording};
 use crate::sequencer::{self, Queue, Submission};
-use crate::{jobs, publisher, sign_in};
+use crate::{jobs, publisher, settlement, sign_in};
 
 /// Names of settings in the database: what it was made as, and what it may never be opened as something else.
 const SETTING_ORIGIN: &str = "origin";
@@ -48,6 +48,8 @@ pub struct ControlPlane {
     pub nonces: Nonces,
     /// Wakes the publisher.
     pub publish: Notify,
+    /// Wakes whoever follows the chain.
+    pub settle: Notify,
     /// A statement, a batch or terms were written since the pages were rendered.
     pub pages_are_stale: AtomicBool,
     /// Held while an epoch is closed or a batch is made, so that none is made twice side by side.
@@ -97,6 +99,7 @@ impl ControlPlane {
             changes: Changes::default(),
             nonces: Nonces::default(),
             publish: Notify::new(),
+            settle: Notify::new(),
             pages_are_stale: AtomicBool::new(true),
             closing: Mutex::new(()),
             stop: watch::Sender::new(false),
@@ -113,6 +116,9 @@ impl ControlPlane {
         let mut tasks = JoinSet::new();
         tasks.spawn(sequencer::run(self.clone(), waiting));
         tasks.spawn(publisher::run(self.clone()));
+        if let Some(chain) = self.config.chain.clone() {
+            tasks.spawn(settlement::run(self.clone(), chain));
+        }
         tasks.spawn(jobs::run(self));
         Tasks(tasks)
     }

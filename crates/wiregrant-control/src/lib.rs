@@ -51,5 +51,6 @@ pub mod recording;
 pub mod router;
 pub mod sequencer;
 pub mod serve;
+pub mod settlement;
 pub mod sign_in;
 pub mod socks5_login;

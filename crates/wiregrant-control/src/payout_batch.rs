@@ -1,12 +1,14 @@
 //! Payout batches: the lines that are due become one unsigned transaction.
 //!
 //! The batch note, its entry in the record, its lines and the PSBT are written together or not at all, and no line is ever
-//! in two batches: the database holds each line once.
+//! in two live batches: the database reserves each line once.
+
+mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use transparency_log::Checkpoint;
-use wiregrant_core::api::{Batch, CoinInput, NewBatch, Payout, ProblemKind};
+use wiregrant_core::api::{Batch, CoinInput, NewBatch, ProblemKind};
 use wiregrant_core::note::Signed;
 use wiregrant_core::record::RecordEntry;
 use wiregrant_core::statement::Statement;
@@ -19,6 +21,9 @@ use crate::control_plane::ControlPlane;
 use crate::error::{Answer, Failure};
 use crate::random;
 use crate::recording::Recording;
+use crate::settlement;
+
+pub use shown::shown;
 
 /// Makes a batch of every line of a grant that is due. The same request again gives the same batch.
 ///
@@ -31,7 +36,8 @@ pub async fn create(plane: &ControlPlane, new: &NewBatch) -> Answer<Batch> {
     grants::known(&mut recording.write, &new.grant).await?;
     if let Some(known) = recording.write.batch(&new.batch).await? {
         return if is_same_request(&known, new)? {
-            shown(&mut recording.write, known).await
+            let verdicts = settlement::verdicts(&mut recording.write).await?;
+            shown(&mut recording.write, known, &verdicts).await
         } else {
             let detail = format!(
                 "batch: {} exists with another grant, coins, change or fee rate; choose another id",
@@ -54,38 +60,10 @@ pub async fn create(plane: &ControlPlane, new: &NewBatch) -> Answer<Batch> {
     let lines: Vec<_> = note.content().lines.iter().map(|line| line_row(new, line)).collect();
     recording.write.insert_batch(&row, &lines).await?;
     recording.log(RecordEntry::Batch { batch: new.batch.clone(), note: note.hash() });
-    let answer = shown(&mut recording.write, row).await?;
+    let verdicts = settlement::verdicts(&mut recording.write).await?;
+    let answer = shown(&mut recording.write, row, &verdicts).await?;
     recording.commit().await?;
     Ok(answer)
-}
-
-/// A batch as the administrator sees it.
-///
-/// # Errors
-/// `busy` or `internal`.
-pub async fn shown(read: &mut Read, row: store::Batch) -> Answer<Batch> {
-    let mut payouts = Vec::new();
-    for line in read.lines_of_batch(&row.batch).await? {
-        let destination = read.destination(&line.operator, line.destination_sequence).await?;
-        payouts.push(Payout {
-            destination_signed_by_operator: destination.is_some_and(|found| found.signed_by_operator),
-            operator: line.operator,
-            epoch: line.epoch,
-            sats: line.sats,
-            address: line.address,
-        });
-    }
-    Ok(Batch {
-        total: Sats::total(payouts.iter().map(|payout| payout.sats)).map_err(Failure::internal)?,
-        payouts,
-        fee: row.fee,
-        change: row.change_sats,
-        left_out: serde_json::from_str(&row.left_out).map_err(Failure::internal)?,
-        batch: row.batch,
-        grant: row.grant_id,
-        note: row.note,
-        psbt: row.psbt,
-    })
 }
 
 /// What can be paid now, and what cannot and why.

@@ -82,6 +82,8 @@ pub fn endpoints() -> Vec<Endpoint> {
         post("/batches", Administrator, batches::create).with_body(MAX_BATCH_BODY_BYTES),
         get("/batches", Administrator, batches::list),
         get("/batches/{batch}", Administrator, batches::show),
+        post("/batches/{batch}/transaction", Administrator, batches::declare).with_body(MAX_BATCH_BODY_BYTES),
+        post("/batches/{batch}/cancel", Administrator, batches::cancel),
     ]
 }
 

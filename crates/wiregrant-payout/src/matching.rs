@@ -108,6 +108,12 @@ impl WatchedBatch {
         self.coins.iter().copied()
     }
 
+    /// What a transaction pays to this batch's addresses.
+    #[must_use]
+    pub fn sats_from(&self, tx: &Transaction) -> Sats {
+        self.paid_by(tx).into_values().fold(Sats::ZERO, |sum, more| sum.plus(more).unwrap_or(Sats::MAX))
+    }
+
     fn spends_a_coin(&self, tx: &Transaction) -> bool {
         tx.input.iter().any(|input| self.coins.contains(&input.previous_output))
     }

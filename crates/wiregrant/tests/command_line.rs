@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
-use support::record::{ADDRESS, CHANGE, ORIGIN, Story, batch, key};
+use support::record::{ADDRESS, CHANGE, Entry, ORIGIN, Story, batch, key};
 use support::server::{Answer, Server};
 use support::{Run, wiregrant};
 use transparency_log::Hash;
@@ -261,9 +261,139 @@ fn payment() -> (Signed<wiregrant_payout::Batch>, String) {
     (Signed::sign(batch, &story.statement_key).expect("a payment"), psbt)
 }
 
+/// The honest record before its batch is paid, with the destination that the batch pays, signed by the operator.
+fn before_payment(pay: &str) -> (Story, Signed<Destination>) {
+    let mut story = Story::honest();
+    let destination = Destination {
+        log: ORIGIN.parse().unwrap(),
+        network: Network::Regtest,
+        operator: "nordlicht".parse().unwrap(),
+        sequence: 1,
+        previous: None,
+        salt: wiregrant_core::note::Salt([4; 16]),
+        pay: pay.to_owned(),
+    };
+    let signed = Signed::sign(destination, &key("nordlicht", 3)).unwrap();
+    story.entries.retain(|entry| !matches!(entry, Entry::Line(line) if line.starts_with("paid ")));
+    for entry in &mut story.entries {
+        if let Entry::Line(line) = entry
+            && line.starts_with("destination ")
+        {
+            *line = format!("destination nordlicht 1 {}", signed.hash());
+        }
+    }
+    (story, signed)
+}
+
+#[test]
+fn an_address_swapped_in_the_database_is_caught_by_the_destination_its_operator_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (note, psbt) = payment();
+    fs::write(path("psbt"), &psbt).unwrap();
+    fs::write(path("note"), note.note()).unwrap();
+    let check = |destination: &Signed<Destination>, story: &Story| {
+        fs::write(path("destinations"), destination.note()).unwrap();
+        story.publish(&folder.path().join("public"));
+        let state = tempfile::tempdir_in(folder.path()).unwrap();
+        wiregrant([
+            "--json",
+            "payout",
+            "check",
+            &path("psbt"),
+            "--batch-note",
+            &path("note"),
+            "--change",
+            CHANGE,
+            "--public",
+            &path("public"),
+            "--destinations",
+            &path("destinations"),
+            "--state-dir",
+            state.path().to_str().unwrap(),
+        ])
+    };
+    let (story, destination) = before_payment(ADDRESS);
+    let run = check(&destination, &story);
+    assert_eq!((run.code, &run.json()["exceptions"]), (0, &json!([])), "{run:?}");
+
+    // The operator is paid elsewhere: whoever changed the address could not change what was signed and logged.
+    let (other, elsewhere) = before_payment(CHANGE);
+    let run = check(&elsewhere, &other);
+    assert!(run.code == 1 && run.err.contains(&format!("expected {CHANGE}")), "{run:?}");
+    let run = check(&destination, &other);
+    assert!(run.code == 1 && run.err.contains("expected number 1 of the record with hash"), "{run:?}");
+    let forged = Signed::sign(destination.content().clone(), &key("nordlicht", 9)).unwrap();
+    let mut with_forged = before_payment(ADDRESS).0;
+    for entry in &mut with_forged.entries {
+        if let Entry::Line(line) = entry
+            && line.starts_with("destination ")
+        {
+            *line = format!("destination nordlicht 1 {}", forged.hash());
+        }
+    }
+    let run = check(&forged, &with_forged);
+    assert!(run.code == 1 && run.err.contains("signature"), "{run:?}");
+}
+
+#[test]
+fn lines_that_passed_are_refused_in_a_transaction_that_could_be_mined_beside_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (mut story, _) = before_payment(ADDRESS);
+    let (first, psbt) = payment();
+    let again = wiregrant_payout::Batch { batch: "spring-2".parse().unwrap(), ..first.content().clone() };
+    let change = PayoutAddress::parse(CHANGE, Network::Regtest).unwrap();
+    let psbt_from = |coin: &str, fee_rate| {
+        let coins = parse_coins(&format!("{}:0:900000:{CHANGE}", coin.repeat(32)), Network::Regtest).unwrap();
+        build(&again, &coins, &change, fee_rate).unwrap().to_base64()
+    };
+    let signed = Signed::sign(again.clone(), &story.statement_key).unwrap();
+    fs::write(path("note-1"), first.note()).unwrap();
+    fs::write(path("note-2"), signed.note()).unwrap();
+    for (name, psbt) in
+        [("psbt-1", psbt), ("other-coin", psbt_from("1e", 2)), ("same-coin", psbt_from("0f", 9))]
+    {
+        fs::write(path(name), psbt).unwrap();
+    }
+    let check = |story: &Story, note: &str, psbt: &str| {
+        story.publish(&folder.path().join("public"));
+        let (psbt, note, public, state) = (path(psbt), path(note), path("public"), path("state"));
+        wiregrant([
+            "payout",
+            "check",
+            &psbt,
+            "--batch-note",
+            &note,
+            "--change",
+            CHANGE,
+            "--public",
+            &public,
+            "--state-dir",
+            &state,
+        ])
+    };
+    story.entries.push(Entry::Batch(again.clone()));
+    assert_eq!(check(&story, "note-1", "psbt-1").code, 0);
+    assert_eq!(check(&story, "note-1", "psbt-1").code, 0, "the same again is no second payment");
+    let run = check(&story, "note-2", "other-coin");
+    assert!(
+        run.code == 1 && run.err.contains("it passed before, in another transaction of batch spring-1"),
+        "{run:?}"
+    );
+    assert_eq!(check(&story, "note-2", "same-coin").code, 0, "only one of the two can be mined");
+    story.entries.push(Entry::Line("void spring-1 typo".into()));
+    story.entries.push(Entry::Line("hold spring 1 nordlicht fork".into()));
+    let run = check(&story, "note-2", "same-coin");
+    assert!(run.code == 1 && run.err.contains("it is held"), "{run:?}");
+    story.entries.push(Entry::Line("release spring 1 nordlicht".into()));
+    let run = check(&story, "note-1", "psbt-1");
+    assert!(run.code == 1 && run.err.contains("paid or void"), "{run:?}");
+}
+
 #[test]
 fn a_psbt_passes_only_for_the_batch_it_pays() {
-    let (folder, story) = (tempfile::tempdir().unwrap(), Story::honest());
+    let (folder, story) = (tempfile::tempdir().unwrap(), before_payment(ADDRESS).0);
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (note, psbt) = payment();
     fs::write(path("psbt"), &psbt).unwrap();

@@ -8,8 +8,8 @@ cargo xtask <command>: runs wiregrant's demo and its tests. Installs what is mis
 
   demo [--once] [--json] [--megabytes N]
       The main job on real traffic: a control plane, a node with WireGuard, an operator, a grant, a client;
-      bytes are counted, reported, credited and become an unsigned Bitcoin transaction. Serves the pages until
-      Ctrl-C. --once: ends by itself. --json: prints one JSON object. --megabytes: how much to move.
+      bytes are counted, reported, credited and paid by a Bitcoin transaction on a network of its own. Serves the
+      pages until Ctrl-C. --once: ends by itself. --json: prints one JSON object. --megabytes: how much to move.
       The first run compiles everything: about 3 minutes on 2 cores; later runs start within seconds.
   test [--quick | STEP]
       Everything that must hold; what .ci/run calls. Under 25 minutes from a clean checkout on 2 cores.

@@ -6,6 +6,8 @@ use std::str::FromStr as _;
 use bitcoin::address::NetworkUnchecked;
 use bitcoin::{Address, Network, Psbt, ScriptBuf};
 
+use wiregrant_payout::matching::SETTLED_DEPTH;
+
 use super::outcome::Outcome;
 
 /// Packets on their way when the cables were pulled, at most: one in a thousand bytes.
@@ -58,6 +60,21 @@ pub fn broken(outcome: &Outcome) -> Vec<String> {
         format!("payable + carried + unspent {parts:?} is {sum} sats, the pot is {}", outcome.pot_sats),
     );
     hold(outcome.verify == "ok", format!("verify says {:?}", outcome.verify));
+    let settled = &outcome.settled;
+    hold(
+        (settled.lines, settled.sats) == (outcome.payouts.len() as u64, outcome.payable_sats),
+        format!(
+            "settled are {} lines of {} sats, paid were {} of {}",
+            settled.lines,
+            settled.sats,
+            outcome.payouts.len(),
+            outcome.payable_sats
+        ),
+    );
+    hold(
+        settled.depth >= SETTLED_DEPTH && settled.txid.len() == 64,
+        format!("transaction {:?} is {} blocks deep, not {SETTLED_DEPTH}", settled.txid, settled.depth),
+    );
     if let Err(otherwise) = pays_exactly(outcome) {
         broken.push(format!("the PSBT: {otherwise}"));
     }
@@ -108,7 +125,7 @@ mod tests {
     use bitcoin::transaction::Version;
     use bitcoin::{Amount, OutPoint, Sequence, Transaction, TxIn, TxOut, Witness};
 
-    use super::super::outcome::{DEMONSTRATION_TERMS, Payout, Record};
+    use super::super::outcome::{DEMONSTRATION_TERMS, Payout, Record, Settled};
     use super::super::regtest::nobodys_address;
     use super::*;
     use crate::counters::Counters;
@@ -153,6 +170,7 @@ mod tests {
             unspent_sats: 0,
             psbt: psbt(&[(operator, 250_000), (change.clone(), 700_000)]),
             change_address: change,
+            settled: Settled { txid: "0f".repeat(32), lines: 1, sats: 250_000, depth: 6 },
             record: Record { origin: "grants.example/record".into(), size: 9, root: String::new() },
             verify: "ok".into(),
             seconds: 60,
@@ -215,6 +233,13 @@ mod tests {
         let twice = with(&[(&operator, 250_000), (&change, 1_000), (&change, 1_000)]);
         assert!(twice.contains("neither a payout nor the change"), "{twice}");
         assert!(found(|o| o.psbt = "cHNidP8=".into()).contains("the PSBT: "));
+    }
+
+    #[test]
+    fn a_payment_that_is_not_settled_to_the_last_sat_is_found() {
+        assert!(found(|o| o.settled.sats -= 1).contains("settled are 1 lines of 249999 sats"));
+        assert!(found(|o| o.settled.lines = 0).contains("settled are 0 lines"));
+        assert!(found(|o| o.settled.depth = 5).contains("5 blocks deep, not 6"));
     }
 
     #[test]

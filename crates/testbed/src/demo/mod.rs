@@ -1,6 +1,7 @@
-//! The demo: from an access code to an unsigned Bitcoin transaction, on real traffic, with every number compared.
+//! The demo: from an access code to a settled Bitcoin payment, on real traffic, with every number compared.
 
 pub mod equalities;
+mod funder;
 pub mod outcome;
 pub mod regtest;
 mod story;
@@ -68,9 +69,10 @@ fn open(options: &DemoOptions) {
     let ends = if options.once { "It ends by itself." } else { "Ctrl-C ends it and takes everything down." };
     eprintln!(
         "\
-wiregrant demo: {} MB of real traffic through real WireGuard, from access codes to an unsigned payment.
+wiregrant demo: {} MB of real traffic through real WireGuard, from access codes to a settled payment.
   where     network namespaces on this machine; nothing is changed outside of them
   control   wiregrant-control (SQLite) at 192.0.2.2, the administrator's `wiregrant` beside it
+  funder    a Bitcoin node and its wallet on a network of their own (regtest), beside the control plane
   node      wiregrant-agent and WireGuard at 198.51.100.2; it dials out, nobody dials it but its peers
   people    five hosts in 203.0.113.0/24, one access code each: a number is published only when enough people
             stand behind it, and `1-4` counts as nobody

@@ -19,6 +19,19 @@ pub struct Payout {
     pub sats: u64,
 }
 
+/// The batch's payment, as the control plane has seen it on the chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Settled {
+    /// The transaction.
+    pub txid: String,
+    /// How many lines are settled.
+    pub lines: u64,
+    /// How many sats they are.
+    pub sats: u64,
+    /// How many blocks deep.
+    pub depth: u32,
+}
+
 /// The record log's head, as `verify` has found it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Record {
@@ -57,6 +70,8 @@ pub struct Outcome {
     pub psbt: String,
     /// Where its change goes.
     pub change_address: String,
+    /// What the funder's wallet signed, mined and six blocks deep.
+    pub settled: Settled,
     /// The record log.
     pub record: Record,
     /// `ok`, or what `wiregrant verify` says.

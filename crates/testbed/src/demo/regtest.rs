@@ -1,9 +1,6 @@
-//! Made-up coins and addresses on Bitcoin's network for tests. Nobody has their keys, and nothing is worth anything there.
+//! Made-up addresses on Bitcoin's network for tests. Nobody has their keys, and nothing is worth anything there.
 
 use bitcoin::{Address, KnownHrp, WitnessProgram, WitnessVersion};
-
-/// The coin's value: enough for a grant and a fee.
-const COIN_SATS: u64 = 5_000_000;
 
 /// A P2WPKH address whose key hash is 20 times this byte.
 ///
@@ -21,25 +18,13 @@ pub fn operator_address() -> String {
     nobodys_address(0x11)
 }
 
-/// Where the funder's change goes.
-#[must_use]
-pub fn change_address() -> String {
-    nobodys_address(0x33)
-}
-
-/// The funder's coin, as `wiregrant batch create --coins` reads it: `txid:vout:sats:address`.
-#[must_use]
-pub fn funders_coin() -> String {
-    format!("{}:0:{COIN_SATS}:{}\n", "ab".repeat(32), nobodys_address(0x22))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_addresses_are_of_regtest_and_differ() {
-        let all = [operator_address(), change_address(), nobodys_address(0x22)];
+        let all = [operator_address(), nobodys_address(0x33), nobodys_address(0x22)];
         assert!(all.iter().all(|address| address.starts_with("bcrt1q")), "{all:?}");
         assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), 3);
         assert!(

@@ -4,12 +4,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use wiregrant_core::api::{Batch, Grant};
+use wiregrant_core::Sats;
+use wiregrant_core::api::{Batch, BatchState, Grant, LineState};
 use wiregrant_core::epoch::Schedule;
 use wiregrant_core::statement::Statement;
+use wiregrant_payout::matching::SETTLED_DEPTH;
 
-use super::outcome::{DEMONSTRATION_TERMS, Outcome, Record};
-use super::regtest;
+use super::funder::Funder;
+use super::outcome::{DEMONSTRATION_TERMS, Outcome, Record, Settled};
 use super::sums::{Sums, closing, payouts};
 use super::table::{Row, Table, thousands};
 use crate::client;
@@ -53,6 +55,7 @@ pub struct Story {
     unit_bytes: u64,
     table: Table,
     relay: Relay,
+    funder: Funder,
     world: World,
 }
 
@@ -67,6 +70,12 @@ impl Story {
         let mut world = World::new(programs, PEOPLE, PACE, logs.as_deref(), &step)?;
         let relay =
             Relay::start(&world.programs, &world.network.control, &control_plane::address(), &world.logs)?;
+        step(
+            "funder: a Bitcoin node of its own network (regtest) with a wallet; the control plane looks at its chain",
+        );
+        let host = &world.network.control;
+        let funder = Funder::start(&world.programs, host, world.folder(), &world.logs)?;
+        world.control_plane.look_at_chain(host, &funder.url(), &funder.cookie_file())?;
         let (epochs, epoch_seconds) = if options.once {
             (EPOCHS_ONCE, 20 + options.megabytes / 4)
         } else {
@@ -92,6 +101,7 @@ impl Story {
             unit_bytes: grant.terms.unit_bytes.get(),
             table: Table::new(),
             relay,
+            funder,
             world,
         };
         story.tell_pages();
@@ -118,7 +128,8 @@ impl Story {
         })?;
         let statements = self.await_statement(epoch)?;
         let reported = self.world.reported()?;
-        let batch = self.pay()?;
+        let batch = self.prepare_payment()?;
+        let settled = self.settle(&batch)?;
         let (record, verify) = self.verify()?;
         let sums = Sums::of(&statements)?;
         let outcome = Outcome {
@@ -133,7 +144,8 @@ impl Story {
             carried_sats: sums.carried.get(),
             unspent_sats: sums.unspent.get(),
             psbt: batch.psbt,
-            change_address: regtest::change_address(),
+            change_address: self.funder.change.clone(),
+            settled,
             record,
             verify,
             seconds: self.started.elapsed().as_secs(),
@@ -150,7 +162,8 @@ impl Story {
     pub fn go_on_for_ever(mut self) -> Result<()> {
         self.move_payload()?;
         self.await_statement(1)?;
-        self.pay()?;
+        let batch = self.prepare_payment()?;
+        self.settle(&batch)?;
         let (_, verify) = self.verify()?;
         step(&format!("verify: {verify}"));
         self.tell_pages();
@@ -233,31 +246,21 @@ impl Story {
         })
     }
 
-    /// A batch of everything payable, from a made-up coin, checked as the funder would before signing.
-    fn pay(&mut self) -> Result<Batch> {
-        step("batch: `wiregrant batch create`, from a made-up regtest coin that nobody can spend");
+    /// A batch of everything payable, checked as the funder would before signing.
+    fn prepare_payment(&mut self) -> Result<Batch> {
+        step("batch: `wiregrant batch create`, from a coin of the funder's wallet");
         let (coins, psbt, note) = (self.file("coins"), self.file("batch.psbt"), self.file("batch.note"));
-        std::fs::write(&coins, regtest::funders_coin())?;
-        let change = regtest::change_address();
-        let batch: Batch = self.world.ask(&[
-            "batch",
-            "create",
-            BATCH,
-            "--grant",
-            GRANT,
-            "--coins",
-            &coins,
-            "--change",
-            &change,
-            "--fee-rate",
-            "5",
-            "--psbt-out",
-            &psbt,
-        ])?;
+        std::fs::write(&coins, self.funder.coin()?)?;
+        let change = self.funder.change.clone();
+        let mut create =
+            vec!["batch", "create", BATCH, "--grant", GRANT, "--coins", &coins, "--change", &change];
+        create.extend(["--fee-rate", "5", "--psbt-out", &psbt]);
+        let batch: Batch = self.world.ask(&create)?;
         std::fs::write(&note, &batch.note)?;
+        std::fs::write(self.file("destinations"), batch.destinations.concat())?;
         self.check_payment(&psbt, &note)?;
         step(&format!(
-            "batch {BATCH}: {} sats; it needs only the funder's signature",
+            "batch {BATCH}: {} sats; `wiregrant payout check` passes: nothing else, to addresses their operators signed",
             thousands(batch.total.get())
         ));
         Ok(batch)
@@ -265,16 +268,50 @@ impl Story {
 
     /// `wiregrant payout check`, as soon as the public files hold the batch: they follow the database within a second.
     fn check_payment(&self, psbt: &str, note: &str) -> Result<()> {
-        let (public, state, change) = (control_plane::url(), self.file("funder"), regtest::change_address());
+        let (public, state, destinations) =
+            (control_plane::url(), self.file("funder"), self.file("destinations"));
+        let change = &self.funder.change;
         let mut check =
-            self.world.admin(&["payout", "check", psbt, "--batch-note", note, "--change", &change]);
-        check.args(["--public", &public, "--state-dir", &state]);
+            self.world.admin(&["payout", "check", psbt, "--batch-note", note, "--change", change]);
+        check.args(["--public", &public, "--state-dir", &state, "--destinations", &destinations]);
         let log = self.world.control_plane.log();
         eventually("the batch in the public record", MOMENT, &[&log], || match process::run(&mut check) {
             Err(error) if error.to_string().contains("expected a logged batch, found none") => Ok(None),
             checked => checked.map(Some).context("the funder checks the payment"),
         })?;
         Ok(())
+    }
+
+    /// The funder's wallet signs, the network mines, and the lines settle.
+    fn settle(&mut self, batch: &Batch) -> Result<Settled> {
+        step(
+            "funder: the wallet signs the PSBT and hands it to the network; nothing of wiregrant holds a key",
+        );
+        let txid = self.funder.node.broadcast(&self.funder.node.sign(&batch.psbt)?)?;
+        self.await_state(BatchState::Seen)?;
+        self.funder.node.mine(1)?;
+        self.await_state(BatchState::Confirmed)?;
+        self.funder.node.mine(SETTLED_DEPTH - 1)?;
+        let paid = self.await_state(BatchState::Settled)?;
+        let lines = paid.payouts.iter().filter(|payout| payout.state == LineState::Settled);
+        let sats: Vec<Sats> = lines.map(|payout| payout.sats).collect();
+        let depth = paid.transactions.iter().find(|tx| tx.txid == txid).map_or(0, |tx| tx.depth);
+        step(&format!("transaction {txid}: {depth} blocks deep"));
+        let (lines, sats) = (sats.len() as u64, Sats::total(sats)?.get());
+        Ok(Settled { txid: paid.paid_by.unwrap_or_default(), lines, sats, depth })
+    }
+
+    /// Waits for the control plane to see it on the chain, and says so.
+    fn await_state(&mut self, state: BatchState) -> Result<Batch> {
+        let log = self.world.control_plane.log();
+        let batch = eventually(&format!("batch {BATCH} {state}"), MOMENT, &[&log], || {
+            self.funder.still_runs()?;
+            let batch: Batch = self.world.ask(&["batch", "show", BATCH])?;
+            let recorded = state != BatchState::Settled || batch.paid_by.is_some();
+            Ok((batch.state == state && recorded).then_some(batch))
+        })?;
+        step(&format!("batch {BATCH}: {state}"));
+        Ok(batch)
     }
 
     fn verify(&self) -> Result<(Record, String)> {

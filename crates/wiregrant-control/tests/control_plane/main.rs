@@ -2,6 +2,10 @@
 
 #[cfg(test)]
 mod bad_input;
+// The testbed's; nobody imports that crate, and there is one way to start a node.
+#[cfg(test)]
+#[path = "../../../testbed/src/bitcoind.rs"]
+mod bitcoind;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
@@ -16,6 +20,8 @@ mod node_requests;
 mod people;
 #[cfg(test)]
 mod publication;
+#[cfg(test)]
+mod regtest;
 #[cfg(test)]
 mod roles;
 #[cfg(test)]

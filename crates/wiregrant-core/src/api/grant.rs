@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{BatchState, BatchTransaction, LineState};
 use crate::epoch::{EpochLabel, Schedule};
 use crate::terms::Terms;
 use crate::{BatchId, GrantId, NodeId, OperatorId, Sats, Timestamp};
@@ -131,6 +132,8 @@ pub struct Payout {
     pub address: String,
     /// Whether the operator's own key signed that destination.
     pub destination_signed_by_operator: bool,
+    /// Where it stands. Lines of one address stand together.
+    pub state: LineState,
 }
 
 /// A frozen batch.
@@ -140,6 +143,18 @@ pub struct Batch {
     pub batch: BatchId,
     /// The grant.
     pub grant: GrantId,
+    /// Where it stands.
+    pub state: BatchState,
+    /// Why it was asked to be cancelled.
+    pub cancel_reason: Option<String>,
+    /// Transactions that have to do with it, in the order of the chain.
+    pub transactions: Vec<BatchTransaction>,
+    /// The transaction that the record names as its payment.
+    pub paid_by: Option<String>,
+    /// What is owed and was not seen anywhere.
+    pub missing: Sats,
+    /// What was paid beyond what is owed.
+    pub excess: Sats,
     /// Its lines.
     pub payouts: Vec<Payout>,
     /// Their sum.
@@ -152,6 +167,8 @@ pub struct Batch {
     pub note: String,
     /// The unsigned transaction, BIP 174, base64.
     pub psbt: String,
+    /// The destination notes that its addresses follow from, for whoever signs to check.
+    pub destinations: Vec<String>,
     /// Lines left out, and why: below the minimum nothing is payable; without a destination it waits.
     pub left_out: Vec<String>,
 }

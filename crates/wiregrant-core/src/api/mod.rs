@@ -35,6 +35,8 @@
 //! | `GET /grants/{grant}/statements` | everyone | | [`List`] of [`StatementNote`] |
 //! | `POST /batches` | administrator | [`NewBatch`] | [`Batch`] |
 //! | `GET /batches`, `GET /batches/{batch}` | administrator | | [`List`] of [`Batch`], [`Batch`] |
+//! | `POST /batches/{batch}/transaction` | administrator | [`DeclareTransaction`] | [`Batch`] |
+//! | `POST /batches/{batch}/cancel` | administrator | [`CancelBatch`] | [`Batch`] |
 //!
 //! Administrators, operators and distributors send `Authorization: Bearer <token>`; people send their access code in its
 //! place; nodes sign ([`crate::request`]). Errors are RFC 9457 problems ([`Problem`]). Public artefacts (both logs, notes,
@@ -62,7 +64,9 @@ pub use person::{
     CodeDevices, Device, DeviceCreated, HEADER_IDEMPOTENCY_KEY, NewDevice, Socks5Access, Socks5Place,
 };
 pub use problem::{Problem, ProblemKind};
-pub use settlement::{BatchState, LineState};
+pub use settlement::{
+    BatchState, BatchTransaction, CancelBatch, DeclareTransaction, LineState, TransactionRole,
+};
 
 /// Where all of it lies.
 pub const PREFIX: &str = "/api/v1";

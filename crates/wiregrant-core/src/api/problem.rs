@@ -100,6 +100,8 @@ problems! {
     NothingPayable "nothing-payable" 409 "There is nothing to pay",
     /// The coins do not suffice, or cannot be used.
     Coins "coins" 422 "The coins cannot pay this batch",
+    /// What was declared does not pay the batch.
+    Payment "payment" 422 "That does not pay this batch",
     /// The queue is full.
     Busy "busy" 503 "Too much is waiting; try again",
     /// A fault of the control plane.

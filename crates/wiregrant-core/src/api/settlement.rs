@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Sats;
+
 macro_rules! states {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident $word:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -59,6 +61,60 @@ states! {
         /// Its payment is six blocks deep.
         Settled "settled",
     }
+}
+
+/// Says which transaction pays a batch; exactly one of the three.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclareTransaction {
+    /// A transaction's id. It is looked for in the last hundred blocks, and in those to come.
+    #[serde(default)]
+    pub txid: Option<String>,
+    /// The whole transaction, hexadecimal: then its replacements are recognised too.
+    #[serde(default)]
+    pub transaction: Option<String>,
+    /// A PSBT that a wallet made, base64, not signed yet. It is checked against the batch.
+    #[serde(default)]
+    pub psbt: Option<String>,
+}
+
+/// Cancels a batch.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CancelBatch {
+    /// Why: a short word, which is public once the batch is void.
+    pub reason: String,
+    /// Whoever asks knows that nobody has signed its transaction: it is void at once. Otherwise it is void once one of its
+    /// coins is spent elsewhere, six blocks deep.
+    #[serde(default)]
+    pub unsigned: bool,
+}
+
+states! {
+    /// What a transaction does for a batch.
+    TransactionRole {
+        /// It pays it.
+        Pays "pays",
+        /// It would pay it, and cannot any more: another one spent its coins, or nobody knows it now.
+        Replaced "replaced",
+        /// It spends a coin of the batch on something else.
+        SpendsElsewhere "spends-elsewhere",
+    }
+}
+
+/// A transaction that has to do with a batch.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BatchTransaction {
+    /// Its id.
+    pub txid: String,
+    /// What it does.
+    pub role: TransactionRole,
+    /// The height of its block.
+    pub height: Option<u32>,
+    /// How many blocks deep; 0 while it is in none.
+    pub depth: u32,
+    /// What it pays to the batch's addresses.
+    pub sats: Sats,
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ pub struct PsbtCheck {
     pub fee: Sats,
     /// The id it will have once signed; `None` where a signature changes it.
     pub txid: Option<Txid>,
+    /// What it spends, in the transaction's order.
+    pub coins: Vec<OutPoint>,
 }
 
 /// Passes only a PSBT that pays exactly `batch`, gives the rest to the `change` addresses and a bounded fee, and is not
@@ -62,10 +64,21 @@ pub fn check_psbt(
     }
     let outputs =
         payees.into_values().map(|payee| PaidOutput { address: payee.address, sats: payee.sats }).collect();
-    Ok(PsbtCheck { outputs, change, fee, txid: txid_once_signed(&psbt) })
+    let coins = psbt.unsigned_tx.input.iter().map(|input| input.previous_output).collect();
+    Ok(PsbtCheck { outputs, change, fee, txid: txid_once_signed(&psbt), coins })
 }
 
+/// A PSBT that can be a payment: it has inputs.
 pub(crate) fn decode(text: &str) -> Result<Psbt, PayoutError> {
+    let psbt = parse(text)?;
+    if psbt.inputs.is_empty() {
+        return Err(PayoutError::psbt("inputs", "there is none; let the wallet fund it, then check again"));
+    }
+    Ok(psbt)
+}
+
+/// Any PSBT of version 0 in base64, with spaces and line breaks or without.
+pub(super) fn parse(text: &str) -> Result<Psbt, PayoutError> {
     if text.len() > MAX_CHARS {
         return Err(PayoutError::TooMany {
             what: "characters of a PSBT",
@@ -86,9 +99,6 @@ pub(crate) fn decode(text: &str) -> Result<Psbt, PayoutError> {
             "form",
             format!("{} byte(s) follow its end; export it again", rest.len()),
         ));
-    }
-    if psbt.inputs.is_empty() {
-        return Err(PayoutError::psbt("inputs", "there is none; let the wallet fund it, then check again"));
     }
     Ok(psbt)
 }

@@ -10,6 +10,9 @@ use super::*;
 use crate::batch::BatchLine;
 use crate::batch::tests::{ADDRESSES, batch, line};
 
+/// How many vectors BIP 174 has.
+const INVALID: usize = 20;
+const VALID: usize = 10;
 const NESTED: &str = "2NAUYAHhujozruyzpsFRP63mbrdaU5wnEpN";
 
 fn address(text: &str) -> PayoutAddress {
@@ -362,4 +365,30 @@ proptest! {
             }
         }
     }
+}
+
+/// Verdict, base64 and case of each vector of BIP 174.
+fn bip174() -> impl Iterator<Item = (bool, &'static str, &'static str)> {
+    let vectors = include_str!("bip174.txt").lines().filter(|line| !line.starts_with('#'));
+    vectors.map(|line| {
+        let mut fields = line.splitn(3, ' ');
+        let mut field = || fields.next().expect("verdict, base64, case");
+        (field() == "valid", field(), field())
+    })
+}
+
+#[test]
+fn of_bip_174_every_valid_psbt_reads_and_prints_the_same_and_every_invalid_one_is_refused() {
+    let mut count = [0, 0];
+    for (valid, text, case) in bip174() {
+        count[usize::from(valid)] += 1;
+        match check::parse(text) {
+            Ok(psbt) => {
+                assert!(valid, "accepted: {case}");
+                assert_eq!(psbt.to_string(), text, "{case}");
+            }
+            Err(error) => assert!(!valid, "refused: {case}: {error}"),
+        }
+    }
+    assert_eq!(count, [INVALID, VALID]);
 }

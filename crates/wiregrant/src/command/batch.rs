@@ -4,17 +4,21 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
-use wiregrant_core::api::{Batch, CoinInput, List, NewBatch, Payout};
+use wiregrant_core::api::{
+    Batch, BatchTransaction, CancelBatch, CoinInput, DeclareTransaction, List, NewBatch, Payout,
+};
 use wiregrant_core::note::Network;
 use wiregrant_core::{BatchId, GrantId};
 use wiregrant_payout::{Coin, PayoutAddress, PayoutError, parse_coins};
 
 use super::Everywhere;
 use crate::private_file::read_text;
-use crate::table::{Column, facts, table, thousands};
+use crate::table::{Column, facts, or_dash, table, thousands};
 
 /// The longest list of coins that is read.
 const MAX_COINS_BYTES: u64 = 16 * 1024 * 1024;
+/// The longest transaction or PSBT that is sent: what the control plane takes as a body, with room for its JSON.
+const MAX_TRANSACTION_BYTES: u64 = 4 * 1024 * 1024 - 1_024;
 
 #[derive(Debug, Subcommand)]
 pub enum Batches {
@@ -37,6 +41,46 @@ pub enum Batches {
         /// The batch's id
         batch: BatchId,
     },
+    /// Print the destination notes that a batch's addresses follow from, for `payout check` (administrator)
+    Destinations {
+        /// The batch's id
+        batch: BatchId,
+    },
+    /// Say which transaction pays a batch, where it is not its own PSBT's (administrator)
+    Declare(Declare),
+    /// Cancel a batch: it is void once one of its coins is spent elsewhere, six blocks deep (administrator)
+    Cancel {
+        /// The batch's id
+        batch: BatchId,
+        /// A short public reason, such as wrong-fee
+        #[arg(long, value_name = "WORD", value_parser = super::node::reason)]
+        reason: String,
+        /// Nobody has signed it: it is void at once
+        #[arg(long)]
+        unsigned: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Declare {
+    /// The batch's id
+    batch: BatchId,
+    #[command(flatten)]
+    what: What,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct What {
+    /// The transaction's id; it is looked for in the last hundred blocks and those to come
+    #[arg(long, value_name = "TXID")]
+    txid: Option<String>,
+    /// A file with the whole transaction in hexadecimal; - for standard input
+    #[arg(long, value_name = "FILE")]
+    transaction: Option<PathBuf>,
+    /// A file with an unsigned PSBT that a wallet made, in base64; it must pay just this batch; - for standard input
+    #[arg(long, value_name = "FILE")]
+    psbt: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -87,6 +131,22 @@ impl Batches {
                 }
                 terminal.exact(&batch.note)
             }
+            Self::Destinations { batch } => {
+                let batch = get(&batch)?;
+                if everywhere.json {
+                    let json =
+                        serde_json::json!({ "batch": batch.batch, "destinations": batch.destinations });
+                    return terminal.answer(&json, String::new);
+                }
+                terminal.exact(&batch.destinations.concat())
+            }
+            Self::Declare(declare) => declare.run(everywhere),
+            Self::Cancel { batch, reason, unsigned } => {
+                let asked = CancelBatch { reason, unsigned };
+                let batch: Batch =
+                    everywhere.control_plane()?.post(&format!("/batches/{batch}/cancel"), &asked)?;
+                terminal.answer(&batch, || shown(&batch))
+            }
         }
     }
 }
@@ -108,6 +168,23 @@ impl Create {
                 format!("the batch was made; `wiregrant batch psbt {}` prints its PSBT", batch.batch)
             })?;
         }
+        everywhere.terminal().answer(&batch, || shown(&batch))
+    }
+}
+
+impl Declare {
+    fn run(self, everywhere: &Everywhere) -> Result<()> {
+        let read = |path: Option<PathBuf>, flag: &'static str| -> Result<Option<String>> {
+            let text = path.map(|path| read_text(&path, MAX_TRANSACTION_BYTES)).transpose().context(flag)?;
+            Ok(text.map(|text| text.trim().to_owned()))
+        };
+        let given = DeclareTransaction {
+            txid: self.what.txid,
+            transaction: read(self.what.transaction, "--transaction")?,
+            psbt: read(self.what.psbt, "--psbt")?,
+        };
+        let path = format!("/batches/{}/transaction", self.batch);
+        let batch: Batch = everywhere.control_plane()?.post(&path, &given)?;
         everywhere.terminal().answer(&batch, || shown(&batch))
     }
 }
@@ -167,6 +244,7 @@ fn listed(batches: &[Batch]) -> String {
             thousands(batch.payouts.len() as u64),
             thousands(batch.total.as_i64()),
             thousands(batch.fee.as_i64()),
+            batch.state.to_string(),
         ]
     };
     let rows: Vec<_> = batches.iter().map(row).collect();
@@ -176,6 +254,7 @@ fn listed(batches: &[Batch]) -> String {
         Column::Right("lines"),
         Column::Right("sats"),
         Column::Right("fee"),
+        Column::Left("state"),
     ];
     table(columns, &rows, "no batches")
 }
@@ -189,6 +268,7 @@ fn shown(batch: &Batch) -> String {
             thousands(payout.sats.as_i64()),
             payout.address.clone(),
             signed.to_owned(),
+            payout.state.to_string(),
         ]
     };
     let rows: Vec<_> = batch.payouts.iter().map(row).collect();
@@ -198,15 +278,39 @@ fn shown(batch: &Batch) -> String {
         Column::Right("sats"),
         Column::Left("address"),
         Column::Left("signed by"),
+        Column::Left("state"),
     ];
     let change =
         batch.change.map_or_else(|| "none".to_owned(), |sats| format!("{} sats", thousands(sats.as_i64())));
+    let state = match &batch.cancel_reason {
+        Some(reason) => format!("{} (cancelled: {reason})", batch.state),
+        None => batch.state.to_string(),
+    };
     let sums = facts(&[
         ("batch", format!("{} of {}", batch.batch, batch.grant)),
+        ("state", state),
         ("total", format!("{} sats", thousands(batch.total.as_i64()))),
         ("fee", format!("{} sats, on top", thousands(batch.fee.as_i64()))),
         ("change", change),
+        ("missing", format!("{} sats", thousands(batch.missing.as_i64()))),
+        ("in excess", format!("{} sats", thousands(batch.excess.as_i64()))),
     ]);
     let left_out: String = batch.left_out.iter().map(|line| format!("left out: {line}\n")).collect();
-    format!("{}\n{sums}{left_out}", table(columns, &rows, "no lines"))
+    let lines = table(columns, &rows, "no lines");
+    format!("{lines}\n{sums}{left_out}\n{}", transactions(&batch.transactions))
+}
+
+fn transactions(all: &[BatchTransaction]) -> String {
+    let row = |tx: &BatchTransaction| {
+        let height = or_dash(tx.height.map(thousands));
+        [tx.txid.clone(), tx.role.to_string(), height, thousands(tx.depth), thousands(tx.sats.as_i64())]
+    };
+    let columns = [
+        Column::Left("transaction"),
+        Column::Left("does"),
+        Column::Right("block"),
+        Column::Right("deep"),
+        Column::Right("sats"),
+    ];
+    table(columns, &all.iter().map(row).collect::<Vec<_>>(), "no transaction seen")
 }

@@ -37,7 +37,8 @@ pub enum Nodes {
     },
 }
 
-fn reason(text: &str) -> Result<String, FactError> {
+/// Checks a public reason.
+pub(super) fn reason(text: &str) -> Result<String, FactError> {
     record::parse_reason(text)
 }
 

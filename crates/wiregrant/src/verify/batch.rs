@@ -55,6 +55,16 @@ impl Batches {
         }
     }
 
+    /// Whether a batch is neither paid nor void.
+    pub fn is_open(&self, batch: &BatchId) -> bool {
+        self.all.get(batch).is_some_and(|(_, state)| *state == State::Frozen)
+    }
+
+    /// Whether a batch will not be paid.
+    pub fn is_void(&self, batch: &BatchId) -> bool {
+        self.all.get(batch).is_some_and(|(_, state)| *state == State::Void)
+    }
+
     /// The hash under which a batch was logged.
     pub fn hash(&self, batch: &BatchId) -> Option<Hash> {
         self.all.get(batch).map(|(hash, _)| *hash)

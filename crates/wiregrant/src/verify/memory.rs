@@ -109,6 +109,11 @@ impl Memory {
         write(&folder.join("checkpoint"), &log.note)
     }
 
+    /// Where the lines that passed `payout check` are kept, by the log that names them.
+    pub fn passed_lines(&self, origin: &str) -> PathBuf {
+        self.of_log(origin).join("passed-lines")
+    }
+
     fn of_log(&self, origin: &str) -> PathBuf {
         self.folder.join("logs").join(Hash::of(origin.as_bytes()).to_hex())
     }

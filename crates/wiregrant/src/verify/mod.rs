@@ -27,11 +27,11 @@ use wiregrant_core::record::{RecordEntry, parse_report_entry};
 use crate::terminal::Terminal;
 use finding::{Finding, Findings};
 use log::PublicLog;
-use memory::Memory;
 use outcome::Outcome;
 use progress::Progress;
 use source::Source;
 
+pub use memory::Memory;
 pub use replay::Record;
 
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
 //! The record log, replayed: each entry must follow from those before it, and each public note from its entry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use transparency_log::{Hash, Verifier};
 use wiregrant_core::note::{NoteText, Origin, Signed};
@@ -28,13 +28,17 @@ pub struct Record {
     nodes: BTreeMap<NodeId, OperatorId>,
     grants: BTreeMap<GrantId, Grant>,
     batches: Batches,
+    /// Lines held or forfeited.
+    held: BTreeSet<(GrantId, u64, OperatorId)>,
     /// How many statements it names.
     pub statements: u64,
 }
 
 #[derive(Debug, Default)]
 struct Operator {
+    key: Option<Verifier>,
     destinations: u64,
+    destination: Option<Hash>,
 }
 
 impl Record {
@@ -46,6 +50,32 @@ impl Record {
     /// The hash under which a batch was logged.
     pub fn batch(&self, batch: &BatchId) -> Option<Hash> {
         self.batches.hash(batch)
+    }
+
+    /// Whether a batch is neither paid nor void.
+    pub fn is_open(&self, batch: &BatchId) -> bool {
+        self.batches.is_open(batch)
+    }
+
+    /// Whether a batch will not be paid.
+    pub fn is_void(&self, batch: &BatchId) -> bool {
+        self.batches.is_void(batch)
+    }
+
+    /// Whether an operator's sats of an epoch must not be paid now, or never.
+    pub fn is_held(&self, grant: &GrantId, epoch: u64, operator: &OperatorId) -> bool {
+        self.held.contains(&(grant.clone(), epoch, operator.clone()))
+    }
+
+    /// The key an operator signs with, if they have one.
+    pub fn operator_key(&self, operator: &OperatorId) -> Option<&Verifier> {
+        self.operators.get(operator)?.key.as_ref()
+    }
+
+    /// Number and hash of an operator's newest destination.
+    pub fn destination(&self, operator: &OperatorId) -> Option<(u64, Hash)> {
+        let operator = self.operators.get(operator)?;
+        operator.destination.map(|hash| (operator.destinations, hash))
     }
 
     /// How many batches are neither paid nor void.
@@ -143,7 +173,8 @@ impl Replay<'_> {
         let node_known = |node: &NodeId| (!record.nodes.contains_key(node)).then(|| unknown("node", node));
         match entry {
             RecordEntry::Operator { operator, vkey } => {
-                record.operators.entry(operator.clone()).or_default();
+                let known = record.operators.entry(operator.clone()).or_default();
+                known.key = vkey.as_ref().and_then(|vkey| vkey.parse().ok());
                 let name = vkey.as_ref()?.split('+').next()?;
                 Difference::unless_equal("operator's key: name", operator, name)
             }
@@ -162,8 +193,10 @@ impl Replay<'_> {
                 Some(_) => node_known(node),
                 None => Some(unknown("grant", grant)),
             },
-            RecordEntry::Destination { operator, sequence, .. } => match record.operators.get_mut(operator) {
+            RecordEntry::Destination { operator, sequence, note } => match record.operators.get_mut(operator)
+            {
                 Some(known) => {
+                    known.destination = Some(*note);
                     known.destinations = known.destinations.saturating_add(1);
                     Difference::unless_equal("destination: sequence", known.destinations, sequence)
                 }
@@ -172,6 +205,11 @@ impl Replay<'_> {
             RecordEntry::Hold { grant, epoch, operator, .. }
             | RecordEntry::Release { grant, epoch, operator, .. }
             | RecordEntry::Forfeit { grant, epoch, operator, .. } => {
+                let line = (grant.clone(), *epoch, operator.clone());
+                match entry {
+                    RecordEntry::Release { .. } => record.held.remove(&line),
+                    _ => record.held.insert(line),
+                };
                 let statements = record.grants.get(grant).into_iter().flat_map(|grant| &grant.statements);
                 let mut of_epoch = statements.filter(|(_, statement)| statement.epoch == *epoch);
                 let named = of_epoch.any(|(_, statement)| statement.operators.contains_key(operator));
