@@ -18,7 +18,7 @@ async fn first_release(database: &str) -> Migrator {
 }
 
 /// What the first release wrote, in the words of both databases.
-const WRITTEN: [&str; 5] = [
+const WRITTEN: [&str; 10] = [
     "insert into operators (operator, created_at) values ('nordlicht', 1)",
     "insert into locations (location, name, created_at) values ('de-fra', 'Frankfurt', 1)",
     "insert into nodes (node, operator, location, vkey, identity_key, wireguard_public_key, endpoint, number, state,
@@ -28,6 +28,15 @@ const WRITTEN: [&str; 5] = [
      values (1, $1, 'assigned', 'relief', 2, 2000, 500, 4)",
     "insert into devices (public_key, code_number, node, host_number, class, allotment, expires, placed_at)
      values ($1, 1, 'node-a', 2, 'assigned', 1000, 500, 5)",
+    "insert into grants (grant_id, title, terms_note, terms_hash, created_at) values ('spring', 'S', 't', $1, 6)",
+    "insert into statements (grant_id, epoch, note, note_hash, inputs_note, closed_at)
+     values ('spring', 1, 's', $1, 'i', 7)",
+    "insert into destinations (operator, sequence, note, note_hash, pay, signed_by_operator, created_at)
+     values ('nordlicht', 1, 'd', $1, 'tb1', true, 8)",
+    "insert into batches (batch, grant_id, note, note_hash, psbt, coins, change_address, fee_rate, fee, left_out, created_at)
+     values ('first', 'spring', 'b', $1, 'cHNidP8=', '[]', 'tb1', 5, 700, '[]', 9)",
+    "insert into batch_lines (batch, operator, grant_id, epoch, sats, address, destination_sequence)
+     values ('first', 'nordlicht', 'spring', 1, 12345, 'tb1', 1)",
 ];
 
 #[tokio::test]
@@ -58,6 +67,10 @@ async fn a_database_of_the_first_release_is_brought_forward_with_what_is_in_it()
         let mut read = store.read().await.unwrap();
         let node = read.node(&id("node-a")).await.unwrap().unwrap();
         assert_eq!((node.state, node.revision, node.last_seen), (NodeState::Active, 5, Some(at(3))));
+        let held = read.reserved_lines_of_grant(&id("spring")).await.unwrap();
+        let held: Vec<_> = held.iter().map(|line| (line.batch.as_str(), line.sats.get())).collect();
+        assert_eq!(held, [("first", 12_345)], "its batch holds the line as before");
+        assert_eq!(read.lines_of_batch(&id("first")).await.unwrap().len(), 1);
         assert_eq!((node.backend, node.paused, node.socks5_endpoint), (Backend::Kernel, None, None));
         let device = read.device(&[7; 32].into()).await.unwrap().unwrap();
         assert_eq!(
