@@ -24,7 +24,7 @@ pub struct CommandLine {
 /// What the testbed does.
 #[derive(Debug, Subcommand)]
 pub enum Task {
-    /// The main job on real traffic, from an access code to an unsigned Bitcoin transaction.
+    /// The main job on real traffic, from an access code to a settled Bitcoin payment.
     Demo(DemoOptions),
     /// Measures, each number beside its peer or limit of the same run.
     Bench {

@@ -1,6 +1,6 @@
 //! Which pages there are, and from which statements each is computed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use wiregrant_core::note::Signed;
@@ -11,7 +11,7 @@ use wiregrant_store::{self as store, Read};
 use crate::control_plane::ControlPlane;
 use crate::error::{Answer, Failure};
 use crate::membership;
-use crate::pages::{GrantReport, GrantSummary, Landing, STYLESHEET};
+use crate::pages::{GrantReport, GrantSummary, Landing, PayoutState, STYLESHEET};
 use crate::publisher::{self, PublishError};
 
 /// Renders every page that differs from what is there.
@@ -55,16 +55,23 @@ fn rendered(page: &impl Template) -> Result<String, PublishError> {
 
 async fn report(plane: &ControlPlane, read: &mut Read, row: store::Grant, url: &str) -> Answer<GrantReport> {
     let terms = membership::terms(&row)?;
-    let held: BTreeMap<(u64, OperatorId), BatchId> = read
+    let decided = read.batch_decisions().await?;
+    let paid: BTreeSet<&BatchId> =
+        decided.iter().filter(|row| row.paid_at.is_some()).map(|row| &row.batch).collect();
+    let payout = |batch: BatchId| match paid.contains(&batch) {
+        true => PayoutState::Paid(batch),
+        false => PayoutState::InBatch(batch),
+    };
+    let payouts: BTreeMap<(u64, OperatorId), PayoutState> = read
         .reserved_lines_of_grant(&row.grant_id)
         .await?
         .into_iter()
-        .map(|line| ((line.epoch, line.operator), line.batch))
+        .map(|line| ((line.epoch, line.operator), payout(line.batch)))
         .collect();
     let mut epochs = Vec::new();
     for statement in read.statements(&row.grant_id).await? {
         let content = Signed::<Statement>::parse(&statement.note).map_err(Failure::internal)?.into_content();
-        epochs.push(GrantReport::epoch(&content, statement.note_hash.to_hex(), &held)?);
+        epochs.push(GrantReport::epoch(&content, statement.note_hash.to_hex(), &payouts)?);
     }
     epochs.reverse();
     Ok(GrantReport {

@@ -1,8 +1,9 @@
 //! What each operator is owed, and the unsigned transaction that pays it.
 //!
 //! **In scope**: where operators are paid ([`Destination`], [`PayoutAddress`]), how a pot is split ([`allocate`]), the
-//! frozen set of lines that one transaction pays ([`Batch`]), that transaction without signatures ([`UnsignedPsbt`]),
-//! and the check a funder runs before signing ([`check_psbt`]).
+//! frozen set of lines that one transaction pays ([`Batch`]), that transaction without signatures ([`UnsignedPsbt`]) or as
+//! wallets import it ([`export()`]), the check a funder runs before signing ([`check_psbt`]), and which transaction on the
+//! chain has paid which batch ([`Watch`]).
 //!
 //! **Out of scope**: every outside world. There is no file, socket, clock or random source here, no float, and never a
 //! private key: a string that looks like one is refused, and no error repeats it. Talking to the Bitcoin network is
@@ -28,6 +29,7 @@ pub mod address;
 pub mod allocation;
 pub mod batch;
 pub mod destination;
+pub mod export;
 pub mod matching;
 pub mod psbt;
 
@@ -39,5 +41,6 @@ pub use allocation::{Allocation, Share, allocate, check_statement};
 pub use batch::{Batch, BatchLine};
 pub use destination::Destination;
 pub use error::PayoutError;
+pub use export::export;
 pub use matching::{Watch, WatchedBatch};
 pub use psbt::{Coin, PaidOutput, PsbtCheck, UnsignedPsbt, build, check_psbt, parse_coins};

@@ -265,15 +265,15 @@ fn payment() -> (Signed<wiregrant_payout::Batch>, String) {
 fn before_payment(pay: &str) -> (Story, Signed<Destination>) {
     let mut story = Story::honest();
     let destination = Destination {
-        log: ORIGIN.parse().unwrap(),
+        log: ORIGIN.parse().expect("a destination"),
         network: Network::Regtest,
-        operator: "nordlicht".parse().unwrap(),
+        operator: "nordlicht".parse().expect("a destination"),
         sequence: 1,
         previous: None,
         salt: wiregrant_core::note::Salt([4; 16]),
         pay: pay.to_owned(),
     };
-    let signed = Signed::sign(destination, &key("nordlicht", 3)).unwrap();
+    let signed = Signed::sign(destination, &key("nordlicht", 3)).expect("a destination");
     story.entries.retain(|entry| !matches!(entry, Entry::Line(line) if line.starts_with("paid ")));
     for entry in &mut story.entries {
         if let Entry::Line(line) = entry

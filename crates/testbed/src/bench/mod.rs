@@ -2,6 +2,7 @@
 
 mod live;
 mod log;
+mod payout;
 
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::clock;
 type Bench = fn() -> Result<Vec<Row>>;
 
 /// Every benchmark by its name, in the order in which all are run.
-pub const ALL: [(&str, Bench); 2] = [("log", log::rows), ("live", live::rows)];
+pub const ALL: [(&str, Bench); 3] = [("log", log::rows), ("live", live::rows), ("payout", payout::rows)];
 
 /// One measured number.
 #[derive(Debug, Serialize)]

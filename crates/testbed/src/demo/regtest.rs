@@ -12,6 +12,18 @@ pub fn nobodys_address(byte: u8) -> String {
     Address::from_witness_program(program, KnownHrp::Regtest).to_string()
 }
 
+/// Another such address for each number.
+///
+/// # Panics
+/// As [`nobodys_address`].
+#[must_use]
+pub fn nobodys_address_of(number: u32) -> String {
+    let mut hash = [0x77; 20];
+    hash[..4].copy_from_slice(&number.to_be_bytes());
+    let program = WitnessProgram::new(WitnessVersion::V0, &hash).expect("20 bytes, BIP 141");
+    Address::from_witness_program(program, KnownHrp::Regtest).to_string()
+}
+
 /// Where the one operator is paid.
 #[must_use]
 pub fn operator_address() -> String {

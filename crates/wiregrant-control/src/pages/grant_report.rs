@@ -24,6 +24,8 @@ pub enum PayoutState {
     Payable,
     /// A batch holds it.
     InBatch(BatchId),
+    /// A batch has paid it: its transaction is six blocks deep.
+    Paid(BatchId),
 }
 
 impl std::fmt::Display for PayoutState {
@@ -32,6 +34,7 @@ impl std::fmt::Display for PayoutState {
             Self::Nothing => f.write_str("nothing to pay"),
             Self::Payable => f.write_str("payable"),
             Self::InBatch(batch) => write!(f, "in batch {batch}"),
+            Self::Paid(batch) => write!(f, "paid by batch {batch}"),
         }
     }
 }
@@ -113,20 +116,20 @@ impl GrantReport {
             || terms.close_delay_seconds == 0
     }
 
-    /// Reads one statement's lines; `batches` tells which batch holds whose sats of which epoch.
+    /// Reads one statement's lines; `payouts` tells of whose sats of which epoch a batch has taken care.
     ///
     /// # Errors
     /// [`FactError::Overflow`] when a statement's sums do not fit, which signed ones do.
     pub fn epoch(
         statement: &Statement,
         hash: String,
-        batches: &BTreeMap<(u64, OperatorId), BatchId>,
+        payouts: &BTreeMap<(u64, OperatorId), PayoutState>,
     ) -> Result<EpochReport, FactError> {
         let units = statement.units_by_operator()?;
         let operators = statement.operators.iter().map(|(operator, line)| {
             let units = units.get(operator).copied().unwrap_or_default();
-            let payout = match batches.get(&(statement.epoch, operator.clone())) {
-                Some(batch) => PayoutState::InBatch(batch.clone()),
+            let payout = match payouts.get(&(statement.epoch, operator.clone())) {
+                Some(payout) => payout.clone(),
                 None if line.payable > Sats::ZERO => PayoutState::Payable,
                 None => PayoutState::Nothing,
             };
@@ -272,6 +275,7 @@ impl GrantReport {
                         750_000,
                         PayoutState::InBatch("batch-1".parse().expect(fixed)),
                     ),
+                    operator("polaris", 0, 0, PayoutState::Paid("batch-0".parse().expect(fixed))),
                     operator("suedwind", 400, 250_000, PayoutState::Payable),
                 ],
             }],
@@ -298,6 +302,7 @@ mod tests {
             "1.60 GB",
             "nordlicht",
             "in batch batch-1",
+            "paid by batch batch-0",
             "payable",
             "1 node withheld",
             "wiregrant verify https://grants.example",
@@ -321,7 +326,7 @@ mod tests {
     fn the_csv_has_a_line_for_each_operator_and_epoch_in_full_integers() {
         let csv = GrantReport::sample().csv();
         let lines: Vec<_> = csv.lines().collect();
-        assert_eq!(lines.len(), 3);
+        assert_eq!(lines.len(), 4);
         assert_eq!(
             lines[1],
             "1,2026-07-06T00:00:00Z,2026-07-06T00:01:00Z,nordlicht,1200,1200000000,750000,0,750000,0,in batch batch-1"
@@ -335,6 +340,7 @@ mod tests {
         let operator = &json["epochs"][0]["operators"][0];
         assert_eq!(operator["earned_sats"], "750000");
         assert_eq!((&operator["state"], &operator["batch"]), (&"in-batch".into(), &"batch-1".into()));
-        assert_eq!(json["epochs"][0]["operators"][1]["state"], "payable");
+        assert_eq!(json["epochs"][0]["operators"][1]["state"], "paid");
+        assert_eq!(json["epochs"][0]["operators"][2]["state"], "payable");
     }
 }

@@ -7,8 +7,9 @@ use clap::{Args, Subcommand};
 use wiregrant_core::api::{
     Batch, BatchTransaction, CancelBatch, CoinInput, DeclareTransaction, List, NewBatch, Payout,
 };
-use wiregrant_core::note::Network;
+use wiregrant_core::note::{Network, Signed};
 use wiregrant_core::{BatchId, GrantId};
+use wiregrant_payout::export::{Form, export};
 use wiregrant_payout::{Coin, PayoutAddress, PayoutError, parse_coins};
 
 use super::Everywhere;
@@ -45,6 +46,14 @@ pub enum Batches {
     Destinations {
         /// The batch's id
         batch: BatchId,
+    },
+    /// Print a batch as a wallet imports it that chooses the coins itself; declare its transaction (administrator)
+    Export {
+        /// The batch's id
+        batch: BatchId,
+        /// csv, bip21, sendmany or walletcreatefundedpsbt
+        #[arg(long = "as", value_name = "FORM", value_parser = form)]
+        form: Form,
     },
     /// Say which transaction pays a batch, where it is not its own PSBT's (administrator)
     Declare(Declare),
@@ -140,6 +149,11 @@ impl Batches {
                 }
                 terminal.exact(&batch.destinations.concat())
             }
+            Self::Export { batch, form } => {
+                let signed: Signed<wiregrant_payout::Batch> =
+                    Signed::parse(&get(&batch)?.note).context("the batch's note")?;
+                terminal.exact(&export(signed.content(), form)?)
+            }
             Self::Declare(declare) => declare.run(everywhere),
             Self::Cancel { batch, reason, unsigned } => {
                 let asked = CancelBatch { reason, unsigned };
@@ -187,6 +201,14 @@ impl Declare {
         let batch: Batch = everywhere.control_plane()?.post(&path, &given)?;
         everywhere.terminal().answer(&batch, || shown(&batch))
     }
+}
+
+fn form(word: &str) -> Result<Form, String> {
+    let known = Form::ALL.iter().find(|(name, _)| *name == word);
+    known.map(|(_, form)| *form).ok_or_else(|| {
+        let names: Vec<&str> = Form::ALL.iter().map(|(name, _)| *name).collect();
+        format!("choose one of {}", names.join(", "))
+    })
 }
 
 fn write(path: &Path, psbt: &str) -> Result<()> {

@@ -13,6 +13,7 @@ use wiregrant_chain::{CoreRpc, Followed, follow};
 use wiregrant_core::Sats;
 use wiregrant_core::api::{BatchState, LineState};
 use wiregrant_core::note::{Network, Salt};
+use wiregrant_payout::export::{Form, export};
 use wiregrant_payout::matching::{Decisions, Role, Verdict};
 use wiregrant_payout::psbt::parse_coin_line;
 use wiregrant_payout::{
@@ -263,13 +264,9 @@ fn a_transaction_of_a_wallet_is_found_wherever_its_change_stands() {
     let without_psbt = |paying: &Paying| WatchedBatch::new(&paying.batch, Decisions::default()).unwrap();
     chain.watch(payings.iter().map(without_psbt).collect());
     for paying in &payings {
-        let outputs: Vec<Value> = paying
-            .psbt
-            .outputs()
-            .iter()
-            .map(|output| json!({ output.address.to_string(): bitcoins(output.sats.get()) }))
-            .collect();
-        let funded: Value = chain.node.wallet("walletcreatefundedpsbt", &json!([[], outputs])).unwrap();
+        let parameters: Value =
+            serde_json::from_str(&export(&paying.batch, Form::FundedPsbt).unwrap()).unwrap();
+        let funded: Value = chain.node.wallet("walletcreatefundedpsbt", &parameters).unwrap();
         let place = funded["changepos"].as_u64().unwrap();
         let hex = chain.node.sign(funded["psbt"].as_str().unwrap()).unwrap();
         let tx: Transaction = bitcoin::consensus::encode::deserialize_hex(&hex).unwrap();
@@ -281,6 +278,19 @@ fn a_transaction_of_a_wallet_is_found_wherever_its_change_stands() {
     for id in &ids {
         assert_eq!(chain.state(id), BatchState::Settled, "{id}");
     }
+}
+
+#[test]
+fn what_is_exported_for_sendmany_pays_the_batch() {
+    let mut chain = Chain::start();
+    let address = chain.node.address("bech32").unwrap();
+    let other = chain.node.address("legacy").unwrap();
+    let batch = batch("spring-1", vec![(address.clone(), 10_001), (address, 20_002), (other, 30_003)]);
+    chain.watch(vec![WatchedBatch::new(&batch, Decisions::default()).unwrap()]);
+    let parameters: Value = serde_json::from_str(&export(&batch, Form::SendMany).unwrap()).unwrap();
+    let _: String = chain.node.wallet("sendmany", &parameters).unwrap();
+    chain.mine(6);
+    assert_eq!(chain.state("spring-1"), BatchState::Settled);
 }
 
 #[test]

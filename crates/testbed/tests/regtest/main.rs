@@ -1,0 +1,4 @@
+//! Payments on a real Bitcoin network of their own.
+
+#[cfg(test)]
+mod payments;
