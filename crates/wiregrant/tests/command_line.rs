@@ -406,7 +406,7 @@ fn a_psbt_passes_only_for_the_batch_it_pays() {
         wiregrant(fixed.iter().chain(by))
     };
     let (key_file, public, state) = (path("key"), path("public"), path("state"));
-    let by_key = ["--statement-key", &key_file];
+    let by_key = ["--statement-key", &key_file, "--state-dir", &state];
     let by_record = ["--public", &public, "--state-dir", &state];
     for by in [&by_key[..], &by_record] {
         let run = check("psbt", "note", by, CHANGE);
