@@ -157,10 +157,11 @@ impl Bitcoind {
         let txid: String = self.wallet("sendtoaddress", &json!([address, bitcoins(sats)]))?;
         self.mine(1)?;
         let coins: Vec<Value> = self.wallet("listunspent", &json!([1, 9_999_999, [address]]))?;
-        coins
-            .into_iter()
-            .find(|coin| coin["txid"] == json!(txid))
-            .context("the wallet has the coin it just made")
+        let coin = coins.into_iter().find(|coin| coin["txid"] == json!(txid));
+        let coin = coin.context("the wallet has the coin it just made")?;
+        let outpoint = json!([{ "txid": coin["txid"], "vout": coin["vout"] }]);
+        let _: bool = self.wallet("lockunspent", &json!([false, outpoint]))?;
+        Ok(coin)
     }
 
     /// Lets the wallet sign a PSBT, as a funder would; the signed transaction in hexadecimal.

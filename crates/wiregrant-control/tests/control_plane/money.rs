@@ -171,8 +171,8 @@ async fn too_few_people_keep_a_number_back_until_more_stand_behind_it() {
     plane.operator("nordlicht").await;
     let ngo = plane.distributor("ngo").await;
     let mut north = plane.node("nordlicht", "de-fra", 1).await;
-    for code in plane.codes(&ngo, 6, 1, 1_000 * MB).await {
-        let key = device_key(code.bytes().fold(40, |sum: u8, b| sum.wrapping_mul(31).wrapping_add(b)));
+    for (code, n) in plane.codes(&ngo, 6, 1, 1_000 * MB).await.into_iter().zip(40..) {
+        let key = device_key(n);
         plane.ask(Method::POST, "/devices", &code, json!({ "public_key": key })).await.ok();
     }
     plane.grant("spring", 2, 1_000_000, |terms| terms["floor"] = json!(10)).await;
