@@ -2,176 +2,22 @@
 
 #[path = "support/control_plane.rs"]
 mod control_plane;
+#[path = "support/node.rs"]
+mod node;
 mod support;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
-use control_plane::{ControlPlane, Script};
-use support::{Host, Wire, run};
+use control_plane::Script;
+use node::{Node, reported};
+use support::run;
 use wiregrant_agent::clock;
-use wiregrant_agent::wireguard::{Choice, Interface, InterfaceName, open as open_chosen};
 use wiregrant_core::Bytes;
 use wiregrant_core::allotment::Level;
 use wiregrant_core::api::{Membership, Pause};
 use wiregrant_core::counter::Reading;
 use wiregrant_core::epoch::Schedule;
 use wiregrant_core::note::Signed;
-use wiregrant_core::peer::DesiredPeer;
-use wiregrant_core::usage_report::Class;
-
-fn open(name: InterfaceName) -> Box<dyn Interface> {
-    open_chosen(Choice::WireGuardGo, name).expect("wireguard-go needs no preparation")
-}
-
-/// A node with an agent, its control plane and a client.
-struct Node {
-    wire: Wire,
-    control_plane: ControlPlane,
-    folder: tempfile::TempDir,
-    agent: Option<Child>,
-}
-
-impl Node {
-    /// Joins and starts the agent.
-    fn start(label: &str) -> Self {
-        let wire = Wire::new(label);
-        let control_plane = wire.node.inside(ControlPlane::start);
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut node = Self { wire, control_plane, folder, agent: None };
-        let invitation = node.control_plane.invitation().to_string();
-        let interface = node.host().interface.to_string();
-        let joined = node.host().inside(|| {
-            let endpoint = ["--endpoint", "192.0.2.1:51820", "--backend", "wireguard-go"];
-            node.command("join").arg(invitation).args(endpoint).args(["--interface", &interface]).output()
-        });
-        let joined = joined.expect("the agent runs");
-        assert!(joined.status.success(), "{}", String::from_utf8_lossy(&joined.stderr));
-        node.run();
-        // Asked of the agent: `wg` would delete the socket of a wireguard-go that does not listen yet.
-        while !node.status()["peers_live"].is_u64() {
-            std::thread::yield_now();
-        }
-        node
-    }
-
-    fn host(&self) -> &Host {
-        &self.wire.node
-    }
-
-    fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wiregrant-agent"));
-        command.arg(name).arg("--state-dir").arg(self.folder.path()).stdin(Stdio::null());
-        command
-    }
-
-    fn run(&mut self) {
-        let config = self.configure("");
-        let child = self.host().inside(|| self.command("run").arg("--config").arg(config).spawn());
-        self.agent = Some(child.expect("the agent runs"));
-    }
-
-    /// Runs with everything in the log, which is kept.
-    fn run_with_a_log(&mut self) {
-        let config = self.configure("");
-        let log = File::options().create(true).append(true).open(self.folder.path().join("log"));
-        let mut command = self.command("run");
-        command.arg("--config").arg(config).env("RUST_LOG", "trace").stderr(log.expect("a file"));
-        self.agent = Some(self.host().inside(|| command.spawn()).expect("the agent runs"));
-    }
-
-    /// Writes the configuration of these tests, with more lines at its head.
-    fn configure(&self, more: &str) -> PathBuf {
-        let config = self.folder.path().join("agent.toml");
-        // These tests talk to the node's own address inside the tunnel, which the firewall is there to prevent.
-        let text = format!("{more}sample_seconds = 1\nreport_seconds = 1\nfirewall.enabled = false\n");
-        std::fs::write(&config, text).expect("written");
-        config
-    }
-
-    /// Has the running agent take a changed configuration.
-    fn reconfigure(&self, more: &str) {
-        self.configure(more);
-        run(&format!("kill -HUP {}", self.agent.as_ref().expect("it runs").id()));
-    }
-
-    /// `kill -9`.
-    fn kill(&mut self) {
-        let mut agent = self.agent.take().expect("it runs");
-        agent.kill().expect("it can be killed");
-        agent.wait().expect("it ends");
-    }
-
-    /// Asks the agent to stop; it must end well.
-    fn stop(&mut self) {
-        let mut agent = self.agent.take().expect("it runs");
-        run(&format!("kill -TERM {}", agent.id()));
-        assert!(agent.wait().expect("it ends").success());
-    }
-
-    /// The control plane wants the client, and the node has it.
-    fn admit_client(&self) {
-        self.admit_client_with(Bytes::MAX);
-    }
-
-    /// The same, with so many bytes to use.
-    fn admit_client_with(&self, allotment: Bytes) {
-        let peer = DesiredPeer {
-            public_key: self.wire.client_public_key(),
-            allowed_ips: self.wire.client_allowed_ips(),
-            class: Class::Assigned,
-            allotment,
-            expires: clock::now().wall.plus_seconds(3600),
-            period: wiregrant_core::allotment::Period::Total,
-            socks5: None,
-        };
-        self.control_plane.change(|script| script.peers = vec![peer]);
-        while !self.peers().contains(&self.wire.client_public_key().to_string()) {
-            std::thread::yield_now();
-        }
-        self.wire.connect_client(open);
-    }
-
-    /// Waits until the control plane has exactly the bytes that the node's own `wg` shows, plus `before`.
-    fn reported_equals_wg(&self, before: Reading) {
-        self.control_plane.until("the reports say what wg says", |script| {
-            let now = self.wire.seen_by_wg(self.host());
-            let (received, sent) = (before.received + now.received, before.sent + now.sent);
-            reported(script) == Reading { received, sent }
-        });
-    }
-
-    /// The keys of the live peers.
-    fn peers(&self) -> String {
-        let command = format!("show {} peers", self.host().interface);
-        let output = self.host().inside(|| Command::new("wg").args(command.split(' ')).output());
-        String::from_utf8(output.expect("wg is installed").stdout).expect("text")
-    }
-
-    fn status(&self) -> serde_json::Value {
-        let output = self.host().inside(|| self.command("status").arg("--json").output()).expect("it runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).expect("one JSON object")
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        if let Some(mut agent) = self.agent.take() {
-            let _ = agent.kill();
-            let _ = agent.wait();
-        }
-    }
-}
-
-/// The totals of the last accepted report.
-fn reported(script: &Script) -> Reading {
-    let last = script.reports.last();
-    let usage = last.and_then(|last| last.content().usage.values().next().copied()).unwrap_or_default();
-    assert_eq!(usage.creditable.get(), usage.received.get() + usage.sent.get());
-    Reading { received: usage.received.get(), sent: usage.sent.get() }
-}
 
 #[test]
 fn every_byte_is_reported_once_through_kills_and_a_removal() {
@@ -257,7 +103,7 @@ fn a_state_directory_older_than_the_nodes_reports_takes_their_totals_over() {
     node.reported_equals_wg(Reading::default());
     node.kill();
     // As after the restoration of a snapshot from before the first report.
-    std::fs::remove_file(node.folder.path().join("journal")).expect("it is there");
+    std::fs::remove_file(node.state().join("journal")).expect("it is there");
     let before = node.control_plane.change(|script| reported(script));
     node.run();
     let reports = node.control_plane.change(|script| script.reports.len());
