@@ -1,10 +1,12 @@
-//! Two agents with one node's keys: the fork is kept as evidence, the node is frozen, and goes on once a person has decided.
+//! Copies of a node's state directory. Two agents on them fork: that is kept as evidence, and the node is frozen until a person
+//! decides. One agent on yesterday's backup forks nothing: it takes its own later head over.
 
 mod support;
 
 use support::{LIMIT, Traffic, turn, world};
 use testbed::process::{self, Process};
 use testbed::wait::eventually;
+use testbed::world::World;
 use wiregrant_core::api::{Evidence, Node, NodeState};
 
 #[test]
@@ -58,5 +60,63 @@ fn two_agents_with_one_key_freeze_the_node_until_a_person_decides() {
         reported.received <= counted.received && reported.sent <= counted.sent,
         "{reported:?} of {counted:?}"
     );
+    assert_eq!(world.verify().unwrap()["result"], "ok");
+}
+
+#[test]
+fn a_node_restored_from_yesterdays_backup_adopts_its_own_head_and_is_not_taken_for_a_fraud() {
+    let _turn = turn();
+    let mut world = world();
+    let mut traffic = Traffic::start(&world);
+    let (agent, control) = (world.node.log(), world.control_plane.log());
+    let logs = [agent.as_path(), &control];
+    let mut reach = |world: &mut World, sequence: u64| {
+        eventually("more reports", LIMIT, &logs, || {
+            traffic.go_on(world);
+            world.still_runs()?;
+            Ok((world.node_shown()?.sequence >= sequence).then_some(()))
+        })
+        .unwrap();
+    };
+    reach(&mut world, 2);
+
+    let (state, backup) = (world.node.state().to_owned(), world.folder().join("backup"));
+    world.node.stop();
+    process::run(std::process::Command::new("cp").arg("-a").arg(&state).arg(&backup)).unwrap();
+    let backed_up_at = world.node_shown().unwrap().sequence;
+    world.node.start(&world.network.node).unwrap();
+    reach(&mut world, backed_up_at + 3);
+
+    // The disk died; the machine runs on with yesterday's directory and today's counters.
+    world.node.kill_9().unwrap();
+    std::fs::remove_dir_all(&state).unwrap();
+    process::run(std::process::Command::new("cp").arg("-a").arg(&backup).arg(&state)).unwrap();
+    let restored_at = world.node_shown().unwrap().sequence;
+    world.node.start(&world.network.node).unwrap();
+    reach(&mut world, restored_at + 2);
+
+    let shown = world.node_shown().unwrap();
+    assert_eq!(shown.state, NodeState::Active);
+    assert!(world.ask::<Vec<Evidence>>(&["node", "evidence", &world.node_id.clone()]).unwrap().is_empty());
+    traffic.finish();
+    // What moved between the last reading and the restoration may be lost. From there on every byte is counted.
+    let missing = |world: &World| -> anyhow::Result<u64> {
+        let (reported, counted) = (world.reported()?, world.node_counters()?);
+        assert!(
+            reported.received <= counted.received && reported.sent <= counted.sent,
+            "{reported:?}, {counted:?}"
+        );
+        Ok(counted.total() - reported.total())
+    };
+    world.network.pull_peoples_cables().unwrap();
+    let settled = world.node_shown().unwrap().sequence + 2;
+    eventually("the last reports", LIMIT, &logs, || {
+        world.still_runs()?;
+        Ok((world.node_shown()?.sequence >= settled).then_some(()))
+    })
+    .unwrap();
+    let lost = missing(&world).unwrap();
+    let total = world.node_counters().unwrap().total();
+    assert!(lost < total / 2, "{lost} of {total} bytes are missing");
     assert_eq!(world.verify().unwrap()["result"], "ok");
 }

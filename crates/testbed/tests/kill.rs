@@ -17,6 +17,10 @@ const PYTHON: &str = "/usr/bin/python3";
 
 /// The longest between two kills: a few reports, and now and then the end of an epoch.
 const MILLISECONDS_BETWEEN_KILLS: u64 = 2000;
+/// How often an agent is killed: many times within one stretch of traffic.
+const AGENT_KILLS: u64 = 50;
+/// How often a control plane is killed, which takes longer to come up.
+const CONTROL_PLANE_KILLS: u64 = 5;
 
 /// A random number below `limit`.
 fn below(limit: u64) -> u64 {
@@ -25,12 +29,13 @@ fn below(limit: u64) -> u64 {
     u64::from_le_bytes(bytes) % limit
 }
 
-/// How often things are killed: enough to see that it holds, or as often as the environment says.
-fn kills() -> u64 {
+/// How often things are killed: often enough to see that it holds, or as often as the environment says.
+fn kills(in_short: u64) -> u64 {
     if std::env::var_os("WIREGRANT_SOAK").is_some() {
         return 1000;
     }
-    std::env::var("WIREGRANT_KILLS").map_or(5, |kills| kills.parse().expect("WIREGRANT_KILLS is a number"))
+    std::env::var("WIREGRANT_KILLS")
+        .map_or(in_short, |kills| kills.parse().expect("WIREGRANT_KILLS is a number"))
 }
 
 /// Fails unless no counter of `now` is below `before`.
@@ -87,11 +92,13 @@ fn an_agent_killed_at_any_moment_loses_no_byte_and_invents_none() {
     let mut world = world();
     let mut traffic = Traffic::start(&world);
     let mut counted = Counters::default();
-    for _ in 0..kills() {
-        some_time(&world, &mut traffic);
+    for _ in 0..kills(AGENT_KILLS) {
+        // Mostly a moment after the start, in which most is written; now and then after some reports.
+        traffic.go_on(&world);
+        let longest = 1 + below(MILLISECONDS_BETWEEN_KILLS);
+        thread::sleep(Duration::from_millis(below(longest)));
         world.node.kill_9().unwrap();
         counted = never_falls(counted, world.node_counters().unwrap());
-        some_time(&world, &mut traffic);
         world.node.start(&world.network.node).unwrap();
     }
     all_is_reported(&mut world, traffic);
@@ -103,7 +110,7 @@ fn a_control_plane_killed_under_reports_keeps_every_one_it_acknowledged() {
     let mut world = world();
     let mut traffic = Traffic::start(&world);
     let mut acknowledged_before_a_kill = 0;
-    for _ in 0..kills() {
+    for _ in 0..kills(CONTROL_PLANE_KILLS) {
         some_time(&world, &mut traffic);
         world.control_plane.kill_9().unwrap();
         let status = world.node.status(&world.network.node).unwrap();
