@@ -1,7 +1,7 @@
 //! The Bitcoin network, as far as payouts need it: which blocks there are, and what in them concerns a batch.
 //!
 //! **In scope**: [`ChainSource`], the one narrow question list that every view of the chain answers; the sources
-//! themselves; and [`follow`], which takes a [`wiregrant_payout::Watch`] along the chain, block by block, also backwards.
+//! themselves; and [`follow()`], which takes a [`wiregrant_payout::Watch`] along the chain, block by block, also backwards.
 //!
 //! **Out of scope**: what a transaction means for a batch (`wiregrant-payout` judges that), what is stored, and
 //! anything that spends: no source is ever asked to sign, and nothing is broadcast. There is no SQL and no HTTP server.
