@@ -35,12 +35,16 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 /// A peer that takes longer than this will not come.
 const LIVE_LIMIT: Duration = Duration::from_secs(60);
 /// An agent's usual pace, but for reports: none is due while this measures.
-const PACE: Pace = Pace { sample_seconds: 10, report_seconds: 86_400 };
+pub const PACE: Pace = Pace { sample_seconds: 10, report_seconds: 86_400 };
 /// What the 99th of a hundred is to stay under, in milliseconds.
 const BAR_MS: u64 = 1_000;
 
 type Key = [u8; 32];
 
+/// Two rows for devices added one after another, and two for four at a time.
+///
+/// # Errors
+/// As [`measure`].
 pub fn rows() -> Result<Vec<Row>> {
     let programs = Programs::beside(&std::env::current_exe()?)?;
     let world = World::new(programs, 1, PACE, None, &|step| eprintln!("live: {step}"))?;
@@ -80,7 +84,7 @@ fn milliseconds(moment: Duration) -> u64 {
 ///
 /// # Errors
 /// When the control plane refuses one, or one does not become live.
-fn measure(world: &World, additions: usize, workers: usize) -> Result<Vec<Duration>> {
+pub fn measure(world: &World, additions: usize, workers: usize) -> Result<Vec<Duration>> {
     let host = &world.network.control;
     let relay = Relay::start(&world.programs, host, &control_plane::address(), &world.logs)?;
     let people = People {

@@ -1,6 +1,6 @@
 //! Benchmarks: each number beside its peer or limit, measured in the same run.
 
-mod live;
+pub mod live;
 mod log;
 mod payout;
 
