@@ -91,6 +91,9 @@ impl Wire {
             node.namespace, client.namespace
         ));
         for (host, address) in [(&node, "192.0.2.1/24"), (&client, "192.0.2.2/24")] {
+            // Nobody else is on the wire: addresses are there at once, and routes do not come up seconds later.
+            let dad = "/proc/sys/net/ipv6/conf/eth0/accept_dad";
+            host.inside(|| std::fs::write(dad, "0")).expect("a namespace's own setting");
             run(&format!("ip -n {} address add {address} dev eth0", host.namespace));
             run(&format!("ip -n {} link set dev eth0 up", host.namespace));
         }
