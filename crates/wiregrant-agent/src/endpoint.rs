@@ -1,8 +1,12 @@
-//! The node's endpoint: where clients reach it, given by the operator or found out.
+//! The node's endpoint: where clients reach it, given by the operator or found out, and how it moves to another.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use anyhow::{Context as _, bail, ensure};
+
+use crate::config::Config;
+use crate::enrolment::Enrolment;
+use crate::keeper::Keeper;
 
 /// WireGuard's customary port.
 pub const DEFAULT_PORT: u16 = 51_820;
@@ -40,6 +44,33 @@ pub fn parse(text: &str) -> anyhow::Result<String> {
 pub fn port(endpoint: &str) -> anyhow::Result<u16> {
     let port = endpoint.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
     port.with_context(|| format!("endpoint: {endpoint:?} ends in no port"))
+}
+
+impl Keeper {
+    /// The chosen endpoint, if it is not the node's already.
+    pub(crate) fn another_endpoint(&self, config: &Config) -> Option<String> {
+        config.endpoint.clone().filter(|chosen| *chosen != self.enrolment.endpoint)
+    }
+
+    /// Moves the node: WireGuard listens on the endpoint's port, live peers keep sessions and counters, and the node says
+    /// from then on that it is reached there. `node.json` comes last, so that a stop in between is followed by another try.
+    pub(crate) fn move_to(&mut self, endpoint: String) -> anyhow::Result<()> {
+        let listen_port = port(&endpoint)?;
+        let before = std::mem::replace(&mut self.settings.listen_port, listen_port);
+        if let Err(error) = self.ensure_interface() {
+            self.settings.listen_port = before;
+            return Err(error.context(format!("moving to {endpoint}")));
+        }
+        let enrolment = Enrolment { endpoint, listen_port, ..self.enrolment.clone() };
+        self.dir.write_enrolment(&enrolment)?;
+        tracing::info!(
+            from = self.enrolment.endpoint,
+            to = enrolment.endpoint,
+            "moved; people are offered new files"
+        );
+        self.enrolment = enrolment;
+        Ok(())
+    }
 }
 
 /// RFC 1123 labels; an IPv4 address has the same form.

@@ -15,7 +15,6 @@ use crate::condition::Told;
 use crate::config::Config;
 use crate::conservation::Span;
 use crate::control_plane::NodeIdentity;
-use crate::endpoint;
 use crate::enrolment::Enrolment;
 use crate::forgetting::Silences;
 use crate::host::guard::Guard;
@@ -71,7 +70,7 @@ pub struct Keeper {
     /// Peers of the interface, as last read.
     pub(crate) peers_live: usize,
     pub(crate) socks5: Socks5,
-    settings: InterfaceSettings,
+    pub(crate) settings: InterfaceSettings,
     /// The last sample of this run that had a time, changed or not.
     last_sample: Option<Timestamp>,
     /// The interface was made since the last sample.
@@ -151,32 +150,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// The chosen endpoint, if it is not the node's already.
-    fn another_endpoint(&self, config: &Config) -> Option<String> {
-        config.endpoint.clone().filter(|chosen| *chosen != self.enrolment.endpoint)
-    }
-
-    /// Moves the node: WireGuard listens on the endpoint's port, live peers keep sessions and counters, and the node says
-    /// from then on that it is reached there. `node.json` comes last, so that a stop in between is followed by another try.
-    fn move_to(&mut self, endpoint: String) -> anyhow::Result<()> {
-        let listen_port = endpoint::port(&endpoint)?;
-        let before = std::mem::replace(&mut self.settings.listen_port, listen_port);
-        if let Err(error) = self.ensure_interface() {
-            self.settings.listen_port = before;
-            return Err(error.context(format!("moving to {endpoint}")));
-        }
-        let enrolment = Enrolment { endpoint, listen_port, ..self.enrolment.clone() };
-        self.dir.write_enrolment(&enrolment)?;
-        tracing::info!(
-            from = self.enrolment.endpoint,
-            to = enrolment.endpoint,
-            "moved; people are offered new files"
-        );
-        self.enrolment = enrolment;
-        Ok(())
-    }
-
-    fn ensure_interface(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn ensure_interface(&mut self) -> anyhow::Result<()> {
         let ensured = self.interface.ensure_interface(&self.settings)?;
         let (interface, backend) = (&self.enrolment.interface, self.interface.kind());
         match ensured {

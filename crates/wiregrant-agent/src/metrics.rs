@@ -13,6 +13,7 @@ use wiregrant_core::Timestamp;
 use wiregrant_core::api::{UsageLine, usage_lines};
 
 use crate::clock::{ClockState, Moment};
+use crate::host::guard::Guard;
 use crate::keeper::Keeper;
 
 pub use listener::serve;
@@ -56,6 +57,8 @@ pub struct Figures {
     pub recovered_bytes: u64,
     /// Bytes that it sent to nobody's account, which are not counted.
     pub unattributed_bytes: u64,
+    /// How often what was counted was not what nftables counted, since the agent started.
+    pub counter_alarms: u64,
     /// Whether nobody is served for now, because the operator's budget is given.
     pub paused: bool,
     /// How long turns took.
@@ -141,6 +144,7 @@ impl Figures {
             last_contact: keeper.last_contact,
             clock: keeper.clock.judge(now),
             frozen: keeper.frozen,
+            counter_alarms: keeper.guard.as_ref().map_or(0, Guard::alarms),
             paused: keeper.paused.is_some(),
             recovered_bytes: recovered.received.saturating_add(recovered.sent),
             unattributed_bytes: state.conservation.unattributed(),
@@ -174,6 +178,8 @@ impl Figures {
         text.sample("recovered_bytes_total", "", self.recovered_bytes);
         text.metric("unattributed_bytes_total", "counter", "Bytes sent to nobody's account, not counted.");
         text.sample("unattributed_bytes_total", "", self.unattributed_bytes);
+        text.metric("counter_alarms_total", "counter", "Times that nftables counted otherwise.");
+        text.sample("counter_alarms_total", "", self.counter_alarms);
         text.gauge("peers_live", "Peers of the interface.", self.peers_live);
         if let Some(desired) = self.peers_desired {
             text.gauge("peers_desired", "Peers that the control plane wants.", desired);
