@@ -4,12 +4,14 @@
 mod control_plane;
 #[path = "support/node.rs"]
 mod node;
+#[path = "support/socks5.rs"]
+mod socks5;
 mod support;
 
 use std::path::{Path, PathBuf};
 
 use control_plane::Script;
-use node::{Node, reported};
+use node::{Node, desired, reported};
 use support::run;
 use wiregrant_agent::clock;
 use wiregrant_core::Bytes;
@@ -18,6 +20,8 @@ use wiregrant_core::api::{Membership, Pause};
 use wiregrant_core::counter::Reading;
 use wiregrant_core::epoch::Schedule;
 use wiregrant_core::note::Signed;
+use wiregrant_core::peer::DesiredPeer;
+use wiregrant_core::usage_report::{Class, Service};
 
 #[test]
 fn every_byte_is_reported_once_through_kills_and_a_removal() {
@@ -216,4 +220,52 @@ fn nothing_that_the_agent_keeps_says_or_sends_tells_where_a_client_was_or_when_i
     for needle in ["192.0.2.2", "192, 0, 2, 2", "192,0,2,2", "c0000202", &endpoint, &handshake] {
         assert_eq!(found(needle.as_bytes()), [""; 0], "{needle}");
     }
+}
+
+/// The totals of the last accepted report for assigned devices at the SOCKS5 service.
+fn reported_of_socks5(script: &Script) -> Option<Reading> {
+    let usage = script.reports.last()?.content().usage.get(&(Service::Socks5, Class::Assigned)).copied()?;
+    assert_eq!(usage.creditable.get(), usage.received.get() + usage.sent.get());
+    Some(Reading { received: usage.received.get(), sent: usage.sent.get() })
+}
+
+#[test]
+fn the_socks5_service_is_metered_to_the_byte_through_its_kill_a_removal_and_its_end() {
+    let node = Node::start("q");
+    let socket = socks5::Service::socket(node.folder.path());
+    // It listens to signals by then.
+    node.control_plane.until("a report came", |script| !script.reports.is_empty());
+    node.reconfigure(&format!("socks5.socket = \"{}\"\n", socket.display()));
+    let client = desired(node.wire.client_public_key(), node.wire.client_allowed_ips());
+    let peer = DesiredPeer { socks5: Some(socks5::login()), ..client };
+    node.control_plane.change(|script| script.peers = vec![peer.clone()]);
+    let reports = |received: u64, sent: u64| {
+        node.control_plane.until("the reports say what the client moved through SOCKS5", |script| {
+            reported_of_socks5(script) == Some(Reading { received, sent })
+        });
+    };
+    let service = socks5::Service::start(&node.wire, node.folder.path());
+    let mut connection = socks5::Connection::open(&node.wire);
+    connection.talk(100_003, 2_000_005);
+    reports(100_003, 2_000_005);
+
+    // Another run's counters begin at zero, and more moves than before.
+    service.kill_9();
+    let service = socks5::Service::start(&node.wire, node.folder.path());
+    let mut connection = socks5::Connection::open(&node.wire);
+    connection.talk(200_000, 2_000_005);
+    reports(300_003, 4_000_010);
+
+    // Who is removed is cut, and what moved until then is counted.
+    connection.talk(11, 13);
+    node.control_plane.change(|script| script.peers.clear());
+    connection.until_cut();
+    reports(300_014, 4_000_023);
+
+    node.control_plane.change(|script| script.peers = vec![peer]);
+    let mut connection = socks5::Connection::open(&node.wire);
+    connection.talk(17, 19);
+    service.end();
+    connection.until_cut();
+    reports(300_031, 4_000_042);
 }

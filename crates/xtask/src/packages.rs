@@ -49,6 +49,13 @@ pub const DEMO: &[Package] = &[
     file("libc6-dev", "/usr/include/stdio.h"),
 ];
 
+/// A client of the SOCKS5 service's tests that shares no code with it.
+pub const SOCKS5_CLIENT: &[Package] = &[program("curl", "curl")];
+
+/// What the SOCKS5 service is measured against. Neither serves anybody as Debian installs it.
+pub const SOCKS5_PEERS: &[Package] =
+    &[program("microsocks", "microsocks"), program("dante-server", "danted")];
+
 /// The second database of the store's tests.
 pub const POSTGRES: &[Package] = &[Package {
     name: "postgresql",

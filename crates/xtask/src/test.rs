@@ -154,6 +154,7 @@ fn packages() -> Result<(), Failure> {
     packages::install(&[
         packages::INTERFACES,
         packages::DEMO,
+        packages::SOCKS5_CLIENT,
         packages::POSTGRES,
         packages::SECOND_IMPLEMENTATION,
         packages::FUZZ_TARGETS,
