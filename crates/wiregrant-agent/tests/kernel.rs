@@ -14,6 +14,8 @@ mod scale;
 #[path = "support/story.rs"]
 mod story;
 mod support;
+#[path = "support/traffic.rs"]
+mod traffic;
 
 use support::{Wire, run};
 use wiregrant_agent::wireguard::{
@@ -35,6 +37,7 @@ fn main() {
         test();
         println!("kernel: {name} ok");
     };
+    through_the_firewall(story);
     story("a live peer is counted to the byte and never reset", &|| {
         story::a_live_peer_is_counted_to_the_byte_and_never_reset(open, "a");
     });
@@ -72,6 +75,28 @@ fn main() {
         scale::a_dump_under_churn_lacks_nobody_who_stayed(open, "k");
     });
     story("a thousand peers are timed", &|| scale::a_thousand_peers_are_timed(open, "l"));
+}
+
+/// The rules with traffic through the kernel's own WireGuard; what is no matter of the backend is left to the test `firewall`.
+fn through_the_firewall(story: impl Fn(&str, &dyn Fn())) {
+    story("traffic flows and comes from the node", &|| {
+        traffic::allowed_traffic_flows_and_comes_from_the_node(open, "A");
+    });
+    story("what must not be reached is refused", &|| {
+        traffic::what_must_not_be_reached_is_refused_and_the_node_itself_reaches_it(open, "B");
+    });
+    story("clients reach neither each other nor the host", &|| {
+        traffic::clients_reach_neither_each_other_nor_the_host(open, "C");
+    });
+    story("the segment size is clamped", &|| {
+        traffic::the_segment_size_is_clamped_to_what_fits_the_tunnel(open, "D");
+    });
+    story("IPv6 never leaks from a node that has none", &|| {
+        traffic::ipv6_never_leaks_from_a_node_that_has_none(open, "E");
+    });
+    story("nftables' own count agrees", &|| {
+        traffic::nftables_own_count_agrees_with_true_counters_and_not_with_doubled_ones(open, "G");
+    });
 }
 
 fn a_link_without_a_key_is_taken() {

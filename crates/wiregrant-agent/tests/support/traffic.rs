@@ -1,7 +1,6 @@
 //! Traffic through the firewall: a client, another client, the node, and an "Internet" that answers at any address, also
 //! at those that no Internet has. The namespaces lead nowhere else, so the addresses of others can be borrowed.
 
-use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
@@ -18,8 +17,8 @@ use super::support::{Host, NODE_PORT, Open, Wire, run, settings};
 
 /// The node's own addresses outside, and what stands for the Internet.
 const NODE_OUTSIDE: [&str; 2] = ["5.5.5.2", "2a01:77::2"];
-const PUBLIC: [&str; 2] = ["9.9.9.9", "2620:fe::fe"];
-const PORT: u16 = 8443;
+pub const PUBLIC: [&str; 2] = ["9.9.9.9", "2620:fe::fe"];
+pub const PORT: u16 = 8443;
 /// One of every class that must not be reached. The node itself reaches all of them.
 const FORBIDDEN: [&str; 12] = [
     "10.77.0.1",
@@ -41,7 +40,7 @@ const ALLOWED_BY_OPERATOR: &str = "10.88.0.1";
 /// How long somebody waits for an answer that must come.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long somebody waits who is to get no answer at all. Silence can be shown for a while only.
-const SILENCE: Duration = Duration::from_millis(400);
+pub const SILENCE: Duration = Duration::from_millis(400);
 
 fn node_settings() -> InterfaceSettings {
     settings([7; 32], NODE_PORT, &["10.9.0.1/24", "fd09::1/64"])
@@ -49,9 +48,9 @@ fn node_settings() -> InterfaceSettings {
 
 /// The hosts of a story.
 pub struct World {
-    wire: Wire,
-    internet: Host,
-    folder: tempfile::TempDir,
+    pub wire: Wire,
+    pub internet: Host,
+    pub folder: tempfile::TempDir,
 }
 
 impl World {
@@ -103,7 +102,8 @@ impl World {
         Firewall::new(node.interface.clone(), &node_settings().addresses, &config, &dir, "this boot")
     }
 
-    fn operator() -> Choices {
+    /// The choices of these stories' operator.
+    pub fn operator() -> Choices {
         Choices {
             blocked_networks: vec![format!("{FORBIDDEN_BY_OPERATOR}/32").parse().expect("a network")],
             allowed_networks: vec![format!("{ALLOWED_BY_OPERATOR}/32").parse().expect("a network")],
@@ -111,14 +111,16 @@ impl World {
         }
     }
 
-    fn protect(&self) -> Firewall {
+    /// With the firewall of these stories' operator.
+    pub fn protect(&self) -> Firewall {
         let mut firewall = self.firewall(Self::operator(), Budget::default());
         self.wire.node.inside(|| firewall.ensure()).expect("the firewall stands");
         assert!(firewall.stands());
         firewall
     }
 
-    fn ruleset(&self) -> String {
+    /// All rules on the node, with their handles.
+    pub fn ruleset(&self) -> String {
         self.wire.node.inside(|| run("nft -a list ruleset"))
     }
 
@@ -317,78 +319,6 @@ pub fn ipv6_never_leaks_from_a_node_that_has_none(open: Open, label: &str) {
     world.seen_from(client, PUBLIC[0], PORT).expect("IPv4 is not touched by it");
 }
 
-pub fn a_firewall_that_is_turned_off_leaves_nothing(open: Open, label: &str) {
-    let world = World::new(open, label, true);
-    let node = &world.wire.node;
-    let before = (world.ruleset(), forwarding(node));
-    assert_eq!(before, (String::new(), "0\n0\n".to_owned()));
-    let mut firewall = world.firewall(Choices { enabled: false, ..Choices::default() }, Budget::default());
-    node.inside(|| firewall.ensure()).expect("nothing to do");
-    assert!(firewall.stands(), "the operator sees to it");
-    assert_eq!((world.ruleset(), forwarding(node)), before);
-}
-
-fn forward(host: &Host, name: &str) {
-    host.inside(|| std::fs::write(format!("/proc/sys/net/{name}"), "1").expect("root may"));
-}
-
-fn forwarding(host: &Host) -> String {
-    host.inside(|| {
-        let mut text = String::new();
-        for name in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
-            let value = std::fs::read_to_string(format!("/proc/sys/net/{name}")).expect("a setting");
-            let _ = write!(text, "{value}");
-        }
-        text
-    })
-}
-
-/// Somebody else's table, with counters that a reload would zero.
-const FOREIGN: &str = "table inet foreign { counter kept { packets 7 bytes 700 }; chain c { counter packets 5 bytes 500 accept; }; }";
-
-pub fn only_our_own_table_is_written_and_only_when_it_must_be(open: Open, label: &str) {
-    let world = World::new(open, label, true);
-    let node = &world.wire.node;
-    let file = world.folder.path().join("foreign.nft");
-    std::fs::write(&file, FOREIGN).expect("written");
-    node.inside(|| run(&format!("nft -f {}", file.display())));
-    let foreign = || node.inside(|| run("nft -a list table inet foreign"));
-    let before = foreign();
-    let mut firewall = world.protect();
-    let loaded = world.ruleset();
-    node.inside(|| firewall.ensure()).expect("it stands");
-    assert_eq!(world.ruleset(), loaded, "not one handle is new: nothing was loaded again");
-
-    let table = format!("wiregrant_{}", node.interface);
-    for by_hand in [format!("nft flush table inet {table}"), format!("nft delete table inet {table}")] {
-        node.inside(|| run(&by_hand));
-        assert_ne!(world.ruleset(), loaded);
-        node.inside(|| firewall.ensure()).expect("it stands again");
-        let again = node.inside(|| run(&format!("nft list table inet {table}")));
-        assert!(again.contains("masquerade") && again.contains("goto out_of_tunnel"), "{again}");
-    }
-    assert_eq!(foreign(), before, "somebody else's table is untouched");
-    node.inside(|| firewall::remove(&node.interface)).expect("removed");
-    node.inside(|| firewall::remove(&node.interface)).expect("again is the same");
-    assert_eq!(node.inside(|| run("nft list tables")), "table inet foreign\n");
-    assert_eq!(foreign(), before);
-}
-
-pub fn without_a_way_out_the_firewall_does_not_stand_and_says_why(open: Open, label: &str) {
-    let world = World::new(open, label, false);
-    let node = &world.wire.node;
-    run(&format!("ip -n {} route delete default", node.namespace));
-    let mut firewall = world.firewall(Choices::default(), Budget::default());
-    let error = node.inside(|| firewall.ensure()).expect_err("no default route");
-    assert!(error.to_string().contains("firewall.egress"), "{error}");
-    assert!(!firewall.stands());
-    run(&format!("ip -n {} route add default via 5.5.5.1", node.namespace));
-    node.inside(|| firewall.ensure()).expect("the network came up");
-    run(&format!("ip -n {} route delete default", node.namespace));
-    node.inside(|| firewall.ensure()).expect("a route that is away for a moment takes no rule with it");
-    assert!(firewall.stands() && world.ruleset().contains("masquerade"));
-}
-
 /// Bytes of a bulk transfer, joined and split on its way as the kernel likes.
 const BULK: usize = 2_000_000;
 
@@ -444,60 +374,6 @@ fn bulk(world: &World, client: &Host, address: &str) {
     });
 }
 
-pub fn a_device_moves_no_more_than_its_rate_each_way(open: Open, label: &str) {
-    a_rate_holds(open, label, Budget { device_megabits_per_second: Some(1), ..Budget::default() });
-}
-
-pub fn all_devices_together_move_no_more_than_the_nodes_rate(open: Open, label: &str) {
-    a_rate_holds(open, label, Budget { megabits_per_second: Some(1), ..Budget::default() });
-}
-
-/// A megabit a second is 125,000 bytes; what may be made up for is one second's and 64 KiB.
-fn a_rate_holds(open: Open, label: &str, budget: Budget) {
-    const RATE: u128 = 125_000;
-    const AT_ONCE: u128 = RATE + (64 << 10);
-    const DATAGRAMS: u64 = 600;
-    let world = World::new(open, label, true);
-    let client = &world.wire.client;
-    let mut firewall = world.firewall(World::operator(), budget);
-    world.wire.node.inside(|| firewall.ensure()).expect("the firewall stands");
-    for address in PUBLIC {
-        let target = SocketAddr::new(address.parse().expect("an address"), PORT);
-        let any: IpAddr = if target.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
-        let server = world.internet.inside(|| UdpSocket::bind(target).expect("the Internet's address"));
-        let socket = client.inside(|| UdpSocket::bind((any, 0))).expect("a socket");
-        for socket in [&server, &socket] {
-            socket.set_read_timeout(Some(SILENCE)).expect("a timeout");
-        }
-        socket.connect(target).expect("a route");
-        let mut buffer = [0; 2048];
-        let (mut from, mut total) = (None, [0_u128; 2]);
-        for (way, total) in total.iter_mut().enumerate() {
-            let begun = wiregrant_agent::clock::now().monotonic;
-            for _ in 0..DATAGRAMS {
-                match from {
-                    Some(from) if way == 1 => server.send_to(&[0x5a; 1000], from).map(drop).expect("sent"),
-                    _ => socket.send(&[0x5a; 1000]).map(drop).expect("sent"),
-                }
-                // One packet at a time, so that none is lost but by the rate.
-                let receiver = if way == 0 { &server } else { &socket };
-                receiver.set_nonblocking(true).expect("a socket");
-                while let Ok((length, sender)) = receiver.recv_from(&mut buffer) {
-                    *total += length as u128;
-                    from = from.or(Some(sender));
-                }
-                receiver.set_nonblocking(false).expect("a socket");
-            }
-            let receiver = if way == 0 { &server } else { &socket };
-            while let Ok((length, sender)) = receiver.recv_from(&mut buffer) {
-                *total += length as u128;
-                from = from.or(Some(sender));
-            }
-            let took = (wiregrant_agent::clock::now().monotonic - begun).as_millis();
-            // A socket's buffer holds about 90 datagrams that come at once; the rate lets through twice as many.
-            assert!(*total > 50_000, "{address}: what is within the rate passes, not {total} bytes");
-            let most = AT_ONCE + RATE * took / 1000;
-            assert!(*total <= most, "{address}: {total} bytes passed in {took} ms, at most {most} may");
-        }
-    }
+fn forward(host: &Host, name: &str) {
+    host.inside(|| std::fs::write(format!("/proc/sys/net/{name}"), "1").expect("root may"));
 }

@@ -1,4 +1,4 @@
-//! The initial RAM disk: all that the emulated machine has: busybox, `ip`, `wg`, the modules, and the test.
+//! The initial RAM disk: all that the emulated machine has: busybox, `ip`, `nft`, `wg`, the modules, and the test.
 
 use std::fs;
 use std::io::Write;
@@ -15,7 +15,7 @@ use crate::packages;
 const INIT: &str = include_str!("init.sh");
 
 /// Programs that the test may call. busybox brings the rest of a small system.
-const PROGRAMS: [&str; 2] = ["ip", "wg"];
+const PROGRAMS: [&str; 3] = ["ip", "nft", "wg"];
 
 /// Builds `initrd.zst` in `folder` and says where it is.
 pub fn build(folder: &Path, kernel: &Kernel, test: &Path) -> Result<PathBuf, Failure> {

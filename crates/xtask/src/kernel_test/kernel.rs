@@ -12,7 +12,17 @@ use crate::packages;
 const META_PACKAGE: &str = "linux-image-cloud-amd64";
 
 /// What the agent's test uses of the kernel beyond its built-in parts.
-const MODULES: [&str; 2] = ["wireguard", "veth"];
+const MODULES: [&str; 9] = [
+    "wireguard",
+    "veth",
+    "nf_tables",
+    "nft_chain_nat",
+    "nft_ct",
+    "nft_limit",
+    "nft_masq",
+    "nft_objref",
+    "nft_reject_inet",
+];
 
 /// An unpacked kernel package.
 pub struct Kernel {
