@@ -12,6 +12,7 @@
 //! | source | sees | tells the other side |
 //! |---|---|---|
 //! | [`CoreRpc`] | every block, and what waits for one | nothing: it is one's own node; a pruned one is enough |
+//! | [`Esplora`] | known transactions and what spends known coins | which transactions are asked for, so it is opt-in |
 //!
 //! ```no_run
 //! use wiregrant_chain::{ChainSource as _, CoreRpc};
@@ -23,6 +24,7 @@
 //! ```
 
 pub mod core_rpc;
+pub mod esplora;
 pub mod follow;
 
 mod error;
@@ -31,5 +33,6 @@ mod source;
 
 pub use core_rpc::CoreRpc;
 pub use error::ChainError;
+pub use esplora::Esplora;
 pub use follow::{Followed, follow};
 pub use source::{BlockRef, ChainSource};

@@ -13,7 +13,7 @@ use wiregrant_core::note::{Network, Origin};
 
 use crate::file;
 
-pub use chain::{ChainConfig, ChainFile};
+pub use chain::{ChainConfig, ChainFile, ChainSourceConfig};
 
 /// The name `init` gives the file.
 pub const FILE_NAME: &str = "wiregrant-control.toml";

@@ -10,13 +10,14 @@ mod facts;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use wiregrant_chain::{ChainSource, CoreRpc, Followed, follow};
+use wiregrant_chain::{ChainError, ChainSource, CoreRpc, Esplora, Followed, follow};
 use wiregrant_core::BatchId;
+use wiregrant_core::note::Network;
 use wiregrant_payout::Watch;
 use wiregrant_payout::matching::{Role, Verdict};
 use wiregrant_store::{self as store, Read};
 
-use crate::config::ChainConfig;
+use crate::config::{ChainConfig, ChainSourceConfig};
 use crate::control_plane::{ControlPlane, Shared};
 use crate::error::{Answer, Failure};
 use crate::recording::Recording;
@@ -66,11 +67,19 @@ async fn turn(plane: &ControlPlane, config: &ChainConfig, source: Option<Source>
         Some(source) => source,
         None => {
             let (config, network) = (config.clone(), plane.config.network);
-            let opened = apart(move || CoreRpc::open(&config.url, config.cookie_file, network)).await?;
-            Box::new(opened.map_err(Failure::internal)?)
+            apart(move || open(config, network)).await?.map_err(Failure::internal)?
         }
     };
     look(plane, source).await
+}
+
+fn open(config: ChainConfig, network: Network) -> Result<Source, ChainError> {
+    Ok(match config.source {
+        ChainSourceConfig::CoreRpc { cookie_file } => {
+            Box::new(CoreRpc::open(&config.url, cookie_file, network)?)
+        }
+        ChainSourceConfig::Esplora => Box::new(Esplora::open(&config.url)?),
+    })
 }
 
 /// One look at the chain; the source comes back with whether the tip was reached.

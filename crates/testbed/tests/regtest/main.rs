@@ -1,4 +1,6 @@
 //! Payments on a real Bitcoin network of their own.
 
 #[cfg(test)]
+mod esplora;
+#[cfg(test)]
 mod payments;

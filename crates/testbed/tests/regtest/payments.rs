@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use testbed::bitcoind::{Bitcoind, bitcoins};
 use transparency_log::Hash;
 use wiregrant_chain::follow::Progress;
-use wiregrant_chain::{CoreRpc, Followed, follow};
+use wiregrant_chain::{ChainSource, CoreRpc, Followed, follow};
 use wiregrant_core::Sats;
 use wiregrant_core::api::{BatchState, LineState};
 use wiregrant_core::note::{Network, Salt};
@@ -21,46 +21,52 @@ use wiregrant_payout::{
 };
 
 /// A node with a filled wallet, and a watch that follows it.
-struct Chain {
-    node: Bitcoind,
-    source: CoreRpc,
+pub struct Chain {
+    pub node: Bitcoind,
+    pub source: Box<dyn ChainSource>,
     followed: Followed,
-    watch: Watch,
+    pub watch: Watch,
     _folder: TempDir,
 }
 
 impl Chain {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let node = Bitcoind::start(folder.path()).unwrap();
         node.fill_wallet().unwrap();
         let source = CoreRpc::open(&node.url, node.cookie_file.clone(), Network::Regtest).unwrap();
-        Self { node, source, followed: Followed::default(), watch: Watch::default(), _folder: folder }
+        Self {
+            node,
+            source: Box::new(source),
+            followed: Followed::default(),
+            watch: Watch::default(),
+            _folder: folder,
+        }
     }
 
     /// Watches for these batches from now on.
-    fn watch(&mut self, batches: Vec<WatchedBatch>) {
+    pub fn watch(&mut self, batches: Vec<WatchedBatch>) {
         self.watch = Watch::new(batches, [], 0);
         self.look();
     }
 
-    fn look(&mut self) -> Progress {
-        let progress = follow(&mut self.source, &mut self.followed, &mut self.watch, None).unwrap();
+    pub fn look(&mut self) -> Progress {
+        let progress = follow(&mut *self.source, &mut self.followed, &mut self.watch, None).unwrap();
         assert!(progress.up_to_date);
         progress
     }
 
-    fn mine(&mut self, blocks: u32) -> Vec<String> {
+    pub fn mine(&mut self, blocks: u32) -> Vec<String> {
         let mined = self.node.mine(blocks).unwrap();
         self.look();
         mined
     }
 
-    fn verdict(&self, batch: &str) -> Verdict {
+    pub fn verdict(&self, batch: &str) -> Verdict {
         self.watch.verdicts().remove(&batch.parse().unwrap()).unwrap()
     }
 
-    fn state(&self, batch: &str) -> BatchState {
+    pub fn state(&self, batch: &str) -> BatchState {
         self.verdict(batch).state
     }
 
@@ -81,7 +87,7 @@ impl Chain {
     }
 
     /// A batch to fresh addresses, its transaction from one coin of the wallet, and the batch as it is watched.
-    fn batch(&self, id: &str, sums: &[u64]) -> Paying {
+    pub fn batch(&self, id: &str, sums: &[u64]) -> Paying {
         let addresses = sums.iter().map(|_| self.node.address("bech32").unwrap()).collect::<Vec<_>>();
         let lines = sums.iter().zip(addresses).map(|(sats, address)| (address, *sats)).collect();
         self.batch_of(id, lines, "bech32")
@@ -99,7 +105,7 @@ impl Chain {
     }
 
     /// Signs and broadcasts a transaction with the same input and other outputs, or with one more input.
-    fn send_instead(&self, psbt: &UnsignedPsbt, outputs: &[(String, u64)]) -> Txid {
+    pub fn send_instead(&self, psbt: &UnsignedPsbt, outputs: &[(String, u64)]) -> Txid {
         let spent = psbt.psbt().unsigned_tx.input[0].previous_output;
         let inputs =
             json!([{ "txid": spent.txid.to_string(), "vout": spent.vout, "sequence": 0xffff_fffd_u32 }]);
@@ -111,10 +117,10 @@ impl Chain {
     }
 }
 
-struct Paying {
+pub struct Paying {
     batch: Batch,
-    psbt: UnsignedPsbt,
-    watched: WatchedBatch,
+    pub psbt: UnsignedPsbt,
+    pub watched: WatchedBatch,
 }
 
 fn batch(id: &str, lines: Vec<(String, u64)>) -> Batch {
