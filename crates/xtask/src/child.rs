@@ -1,7 +1,7 @@
 //! A child process: shown before it runs, and named when it fails.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -11,6 +11,17 @@ use crate::failure::Failure;
 pub fn run(command: &mut Command) -> Result<(), Failure> {
     eprintln!("$ {}", shown(command));
     let status = command.status().map_err(|error| not_started(command, &error))?;
+    if status.success() { Ok(()) } else { Err(Failure::failed(format!("`{}`: {status}", shown(command)))) }
+}
+
+/// Shows the command, runs it to its end, tells what it says on standard output line by line, and fails unless its exit status
+/// is 0.
+pub fn lines(command: &mut Command, mut tell: impl FnMut(&str)) -> Result<(), Failure> {
+    eprintln!("$ {}", shown(command));
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| not_started(command, &error))?;
+    let output = BufReader::new(child.stdout.take().expect("stdout is piped"));
+    output.lines().map_while(Result::ok).for_each(|line| tell(&line));
+    let status = child.wait().map_err(|error| not_started(command, &error))?;
     if status.success() { Ok(()) } else { Err(Failure::failed(format!("`{}`: {status}", shown(command)))) }
 }
 

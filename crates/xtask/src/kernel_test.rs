@@ -8,7 +8,7 @@ mod initrd;
 mod kernel;
 mod machine;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::checkout::Checkout;
@@ -17,6 +17,7 @@ use crate::clock;
 use crate::failure::Failure;
 use crate::packages;
 use crate::privilege;
+pub use machine::{BENCH, Use};
 
 /// Set for the agent's `kernel` test, which does nothing without it: it needs a kernel it may use as it likes.
 const VARIABLE: (&str, &str) = ("WIREGRANT_KERNEL_WIREGUARD", "1");
@@ -24,29 +25,47 @@ const VARIABLE: (&str, &str) = ("WIREGRANT_KERNEL_WIREGUARD", "1");
 pub fn run(checkout: &Checkout) -> Result<(), Failure> {
     let started = clock::now();
     packages::install(&[packages::INTERFACES])?;
-    let test = build_test(checkout)?;
-    if host_has_wireguard() {
-        eprintln!(
-            "this machine's kernel has WireGuard: the test runs here, in a network namespace of its own"
-        );
-        let mut command = Command::new("unshare");
-        child::run(command.args(["--net", "--mount", "--"]).arg(&test).env(VARIABLE.0, VARIABLE.1))?;
-    } else {
-        eprintln!("this machine's kernel has no WireGuard: the test runs in an emulated machine that has");
-        packages::install(&[packages::EMULATED_MACHINE])?;
-        let folder = checkout.target.join("kernel-test");
-        let kernel = kernel::debian_cloud_kernel(&folder)?;
-        let initrd = initrd::build(&folder, &kernel, &test)?;
-        machine::run_to_the_end(&kernel, &initrd)?;
-    }
+    let test = build(checkout, &["test", "-p", "wiregrant-agent", "--test", "kernel"], "kernel")?;
+    on_a_kernel_with_wireguard(checkout, &test, &machine::TEST, |line| println!("  | {line}"))?;
     eprintln!("kernel-test: holds, after {}", clock::shown(started.elapsed()));
     Ok(())
 }
 
-/// Builds the agent's `kernel` test and says where cargo put it.
-fn build_test(checkout: &Checkout) -> Result<PathBuf, Failure> {
-    let mut cargo = checkout.cargo(&["test", "-p", "wiregrant-agent", "--test", "kernel", "--locked"]);
-    cargo.args(["--no-run", "--message-format=json-render-diagnostics"]);
+/// Runs a program, given the purpose's argument, where the kernel has WireGuard, and tells what it prints line by line.
+pub fn on_a_kernel_with_wireguard(
+    checkout: &Checkout,
+    program: &Path,
+    purpose: &Use,
+    mut tell: impl FnMut(&str),
+) -> Result<(), Failure> {
+    if host_has_wireguard() {
+        eprintln!("this machine's kernel has WireGuard: it runs here, in a network namespace of its own");
+        let mut command = in_a_namespace(program);
+        command.env(VARIABLE.0, VARIABLE.1);
+        if !purpose.argument.is_empty() {
+            command.arg(purpose.argument);
+        }
+        return child::lines(&mut command, tell);
+    }
+    eprintln!("this machine's kernel has no WireGuard: it runs in an emulated machine that has");
+    packages::install(&[packages::EMULATED_MACHINE])?;
+    let folder = checkout.target.join("kernel-test");
+    let kernel = kernel::debian_cloud_kernel(&folder)?;
+    let initrd = initrd::build(&folder, &kernel, program)?;
+    machine::run_to_the_end(&kernel, &initrd, purpose, &mut tell)
+}
+
+/// The program in a network namespace of its own.
+pub fn in_a_namespace(program: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--mount", "--"]).arg(program);
+    command
+}
+
+/// Builds a target that cargo runs by itself (`kernel`, a test; `agent`, a benchmark) and says where cargo put it.
+pub fn build(checkout: &Checkout, arguments: &[&str], name: &str) -> Result<PathBuf, Failure> {
+    let mut cargo = checkout.cargo(arguments);
+    cargo.args(["--locked", "--no-run", "--message-format=json-render-diagnostics"]);
     eprintln!("$ {}", child::shown(&cargo));
     // Standard error is the compiler's own progress; standard output is for this program.
     let output =
@@ -54,17 +73,18 @@ fn build_test(checkout: &Checkout) -> Result<PathBuf, Failure> {
     if !output.status.success() {
         return Err(Failure::failed(format!("`{}`: {}", child::shown(&cargo), output.status)));
     }
-    executable_of_test("kernel", &String::from_utf8_lossy(&output.stdout)).ok_or_else(|| {
-        Failure::failed("cargo built the test `kernel` of wiregrant-agent and named no executable")
+    executable(name, &String::from_utf8_lossy(&output.stdout)).ok_or_else(|| {
+        Failure::failed(format!("cargo built `{name}` of wiregrant-agent and named no executable"))
     })
 }
 
-/// The executable of the integration test `name` in cargo's JSON messages, one object a line.
-fn executable_of_test(name: &str, messages: &str) -> Option<PathBuf> {
+/// The executable of the test or benchmark `name` in cargo's JSON messages, one object a line.
+fn executable(name: &str, messages: &str) -> Option<PathBuf> {
     let named = format!(r#""name":"{name}""#);
+    let kinds = [r#""kind":["test"]"#, r#""kind":["bench"]"#];
     messages
         .lines()
-        .filter(|line| line.contains(r#""kind":["test"]"#) && line.contains(&named))
+        .filter(|line| kinds.iter().any(|kind| line.contains(kind)) && line.contains(&named))
         .find_map(|line| line.split_once(r#""executable":""#)?.1.split_once('"'))
         .map(|(path, _)| PathBuf::from(path))
 }
@@ -97,7 +117,7 @@ mod tests {
             "\n",
             r#"{"reason":"build-finished","success":true}"#,
         );
-        assert_eq!(executable_of_test("kernel", messages), Some(PathBuf::from("/t/deps/kernel-2")));
-        assert_eq!(executable_of_test("absent", messages), None);
+        assert_eq!(executable("kernel", messages), Some(PathBuf::from("/t/deps/kernel-2")));
+        assert_eq!(executable("absent", messages), None);
     }
 }

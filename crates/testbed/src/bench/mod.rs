@@ -1,9 +1,11 @@
 //! Benchmarks: each number beside its peer or limit, measured in the same run.
 
+mod agent;
 pub mod live;
 mod log;
 mod payout;
 
+use std::borrow::Cow;
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -17,7 +19,8 @@ use crate::clock;
 type Bench = fn() -> Result<Vec<Row>>;
 
 /// Every benchmark by its name, in the order in which all are run.
-pub const ALL: [(&str, Bench); 3] = [("log", log::rows), ("live", live::rows), ("payout", payout::rows)];
+pub const ALL: [(&str, Bench); 4] =
+    [("log", log::rows), ("live", live::rows), ("payout", payout::rows), ("agent", agent::rows)];
 
 /// One measured number.
 #[derive(Debug, Serialize)]
@@ -25,13 +28,13 @@ pub struct Row {
     /// Which benchmark.
     pub bench: &'static str,
     /// What was done.
-    pub case: &'static str,
+    pub case: Cow<'static, str>,
     /// How much.
     pub value: u64,
     /// Of what.
-    pub unit: &'static str,
+    pub unit: Cow<'static, str>,
     /// What it is compared with.
-    pub against: &'static str,
+    pub against: Cow<'static, str>,
     /// How much that is.
     pub against_value: u64,
     /// `value / against_value`, rounded down to a thousandth.
@@ -55,10 +58,10 @@ impl Row {
         let permille = value.saturating_mul(1000).checked_div(against_value).unwrap_or_default();
         Self {
             bench,
-            case,
+            case: case.into(),
             value,
-            unit,
-            against,
+            unit: unit.into(),
+            against: against.into(),
             against_value,
             ratio: decimal(permille),
             bar: decimal(bar_permille),

@@ -34,6 +34,8 @@ pub struct Script {
     pub frozen: bool,
     /// Added to the clock it tells.
     pub ahead_seconds: u64,
+    /// The revision the node last said it had.
+    pub known: u64,
     /// The accepted reports.
     pub reports: Vec<Signed<UsageReport>>,
     /// The conditions that were told.
@@ -209,6 +211,8 @@ fn answer(asked: &Asked, shared: &(Mutex<Script>, Condvar)) -> Result<String, Pr
                 value.parse().expect("a number")
             };
             let (known, wait) = (number("known="), Duration::from_secs(number("wait=")));
+            script.known = known;
+            shared.1.notify_all();
             let unchanged = |script: &mut Script| script.revision == known;
             let (script, _) = shared.1.wait_timeout_while(script, wait, unchanged).expect("no panic");
             Ok(json(&Desired {
@@ -256,7 +260,7 @@ fn join(script: &mut Script, asked: &Asked) -> Joined {
         log: LOG.parse().expect("an origin"),
         log_vkey: log_key(LOG).verifier().to_string(),
         reports_vkey: log_key(REPORTS).verifier().to_string(),
-        addresses: vec!["10.9.0.1/24".parse().expect("ip"), "fd09::1/64".parse().expect("ip")],
+        addresses: vec!["10.9.0.1/16".parse().expect("ip"), "fd09::1/64".parse().expect("ip")],
         listen_port: 51820,
     }
 }

@@ -17,6 +17,7 @@ done </modules/order
 
 echo "$(/bin/busybox uname -r) is up"
 cd /tmp
-/kernel-test
+# shellcheck disable=SC2086 # no argument when there is none
+/kernel-test $ARGUMENT
 echo "wiregrant-kernel-test: exit status $?"
 /bin/busybox reboot -f

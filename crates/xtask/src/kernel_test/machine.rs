@@ -13,11 +13,21 @@ use crate::clock;
 use crate::failure::Failure;
 use crate::packages;
 
-/// How long the machine may run; a run takes one to three minutes, by how busy the host is.
-const LIMIT: Duration = Duration::from_mins(10);
+/// What a machine is for.
+pub struct Use {
+    /// In MiB. The unpacked disk and a thousand peers fit several times over into 1,024.
+    pub memory: &'static str,
+    /// How long it may run.
+    pub limit: Duration,
+    /// The argument its program is started with; none when empty.
+    pub argument: &'static str,
+}
 
-/// Memory of the machine, in MiB: the unpacked disk and a thousand peers fit several times over.
-const MEMORY_MEBIBYTES: &str = "1024";
+/// A run takes one to four minutes, by how busy the host is.
+pub const TEST: Use = Use { memory: "1024", limit: Duration::from_mins(10), argument: "" };
+
+/// A run takes three to ten minutes.
+pub const BENCH: Use = Use { memory: "3072", limit: Duration::from_mins(30), argument: "kernel" };
 
 /// `no_timer_check`: on a busy host the emulated timer fails the kernel's self-test, which then panics.
 /// `panic=-1`: a panic ends the machine at once. `random.trust_cpu`: keys need randomness right after the start.
@@ -27,13 +37,20 @@ const KERNEL_COMMAND_LINE: &str =
 /// What `init.sh` says last, with the test's exit status after it.
 const LAST_WORD: &str = "wiregrant-kernel-test: exit status ";
 
-/// Runs the machine, shows what it says, and fails unless its last word is that the test ended with status 0.
-pub fn run_to_the_end(kernel: &Kernel, initrd: &Path) -> Result<(), Failure> {
+/// Runs the machine, tells what it says line by line, and fails unless its last word is that its program ended with status 0.
+pub fn run_to_the_end(
+    kernel: &Kernel,
+    initrd: &Path,
+    purpose: &Use,
+    tell: impl FnMut(&str),
+) -> Result<(), Failure> {
+    // What the kernel does not know it hands to the first process as a variable.
+    let command_line = format!("{KERNEL_COMMAND_LINE} ARGUMENT={}", purpose.argument);
     let mut command = packages::command("qemu-system-x86_64");
     command
         .args(["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"])
-        .args(["-m", MEMORY_MEBIBYTES, "-display", "none", "-monitor", "none", "-serial", "stdio"])
-        .args(["-nic", "none", "-no-reboot", "-append", KERNEL_COMMAND_LINE])
+        .args(["-m", purpose.memory, "-display", "none", "-monitor", "none", "-serial", "stdio"])
+        .args(["-nic", "none", "-no-reboot", "-append", &command_line])
         .arg("-kernel")
         .arg(kernel.image())
         .arg("-initrd")
@@ -44,7 +61,7 @@ pub fn run_to_the_end(kernel: &Kernel, initrd: &Path) -> Result<(), Failure> {
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| child::not_started(&command, &error))?;
-    let status = listen(lines(&mut machine), LIMIT);
+    let status = listen(lines(&mut machine), purpose.limit, tell);
     // Ends a machine that hangs; one that has ended by itself does not mind.
     let _ended = machine.kill();
     machine.wait().map_err(|error| Failure::failed(format!("qemu: {error}")))?;
@@ -72,14 +89,14 @@ fn lines(machine: &mut Child) -> Receiver<String> {
     receiver
 }
 
-/// Shows the lines as they come until the line closes; the exit status that the last word gives.
-fn listen(lines: Receiver<String>, limit: Duration) -> Result<i32, Failure> {
+/// Tells the lines as they come until the line closes; the exit status that the last word gives.
+fn listen(lines: Receiver<String>, limit: Duration, mut tell: impl FnMut(&str)) -> Result<i32, Failure> {
     let deadline = clock::now() + limit;
     let mut status = None;
     loop {
         match lines.recv_timeout(deadline.saturating_duration_since(clock::now())) {
             Ok(line) => {
-                println!("  | {line}");
+                tell(&line);
                 status = line.strip_prefix(LAST_WORD).and_then(|status| status.parse().ok()).or(status);
             }
             Err(RecvTimeoutError::Timeout) => {
@@ -107,7 +124,7 @@ mod tests {
             sender.send((*word).to_owned()).unwrap();
         }
         drop(sender);
-        listen(receiver, LIMIT)
+        listen(receiver, TEST.limit, |_| {})
     }
 
     #[test]
@@ -126,7 +143,7 @@ mod tests {
     #[test]
     fn a_machine_that_hangs_is_given_up() {
         let (sender, receiver) = mpsc::channel();
-        let failure = listen(receiver, Duration::ZERO).unwrap_err();
+        let failure = listen(receiver, Duration::ZERO, |_| {}).unwrap_err();
         assert!(failure.to_string().contains("did not end within 0 s"), "{failure}");
         drop(sender);
     }
