@@ -150,7 +150,10 @@ impl ControlPlane {
         known: u64,
         wait_seconds: u64,
     ) -> Result<Desired, ControlPlaneError> {
-        let path = format!("{PREFIX}/nodes/{}/desired?known={known}&wait={wait_seconds}", identity.node);
+        let path = format!(
+            "{PREFIX}/nodes/{}/desired?known={known}&wait={wait_seconds}&changes=true",
+            identity.node
+        );
         self.ask_json(Some((identity, now)), &Question::get(&path, Duration::from_secs(wait_seconds)))
     }
 

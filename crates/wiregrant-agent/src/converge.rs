@@ -4,81 +4,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use wiregrant_core::WireGuardPublicKey;
-use wiregrant_core::api::Desired;
-use wiregrant_core::peer::{DesiredPeer, DesiredPeers, Difference, MAX_PEERS};
-use wiregrant_core::usage_report::Class;
+use wiregrant_core::peer::Difference;
 
 use crate::clock::Moment;
-use crate::keeper::{Keeper, Wanted};
-use crate::ledger::{Record, State};
+use crate::keeper::Keeper;
+use crate::ledger::Record;
 
 impl Keeper {
-    /// Takes what the control plane wants now, keeps it for a start without it, and applies it.
-    ///
-    /// # Errors
-    /// When it cannot be kept, or the interface or the journal fails.
-    pub fn receive(&mut self, desired: Desired, now: Moment) -> anyhow::Result<()> {
-        self.clock.compare(now, desired.time);
-        self.last_contact = Some(now.wall);
-        if desired.frozen != self.frozen {
-            tracing::warn!(
-                frozen = desired.frozen,
-                "the control plane takes reports or takes none until a person decides"
-            );
-            self.frozen = desired.frozen;
-        }
-        let peers = match desired.peers {
-            Some(peers) => self.acceptable(peers),
-            None => self.wanted.as_ref().map(|wanted| wanted.peers.clone()).unwrap_or_default(),
-        };
-        let wanted = Wanted { revision: desired.revision, peers, membership: desired.membership };
-        if self.wanted.as_ref() != Some(&wanted) {
-            // Counted first: what moved until now moved under what was wanted until now.
-            self.sample(now)?;
-            self.ledger.settle()?;
-            self.journal_leaving(&wanted)?;
-            self.dir.write_json("desired.json", &wanted)?;
-            tracing::info!(
-                revision = wanted.revision,
-                peers = wanted.peers.len(),
-                "taking what the control plane wants"
-            );
-            self.wanted = Some(wanted);
-        }
-        self.converge(now)?;
-        self.forget_unwanted()
-    }
-
-    /// Keeps in mind of which class those are whom `later` wants no more: until they are gone they may move bytes.
-    fn journal_leaving(&mut self, later: &Wanted) -> anyhow::Result<()> {
-        let Some(wanted) = &self.wanted else { return Ok(()) };
-        let State { meter, leaving, .. } = self.ledger.state();
-        let mut peers = wanted.peers.changes_to(&later.peers).remove;
-        peers.retain(|peer| {
-            let assigned = wanted.peers.get(peer).is_some_and(|wanted| wanted.class == Class::Assigned);
-            assigned && meter.knows(peer) && !leaving.contains(peer)
-        });
-        if !peers.is_empty() {
-            self.ledger.commit(vec![Record::Leaving { peers }])?;
-        }
-        Ok(())
-    }
-
-    /// The peers that this node may serve: at most [`MAX_PEERS`], with addresses of the node's own pools. Another address
-    /// would take traffic that is not the peer's.
-    fn acceptable(&self, mut peers: Vec<DesiredPeer>) -> DesiredPeers {
-        let asked = peers.len();
-        peers.truncate(MAX_PEERS);
-        peers.retain(|peer| peer.allowed_ips.iter().all(|ip| self.enrolment.may_hand_out(ip)));
-        if peers.len() < asked {
-            tracing::error!(
-                refused_peers = asked - peers.len(),
-                "the control plane asks for peers with addresses outside this node's pools, or for too many"
-            );
-        }
-        peers.into()
-    }
-
     /// Samples, and makes the interface's peers and the SOCKS5 service's logins the wanted ones. Before the control plane was
     /// ever heard, nothing changes.
     ///
@@ -131,7 +63,7 @@ impl Keeper {
     }
 
     /// Adds peers that are not there, after one record of those that the meter does not know: they will count from zero.
-    fn add(&mut self, new: &[(WireGuardPublicKey, Vec<IpNet>)]) -> anyhow::Result<()> {
+    pub(crate) fn add(&mut self, new: &[(WireGuardPublicKey, Vec<IpNet>)]) -> anyhow::Result<()> {
         let meter = &self.ledger.state().meter;
         let unknown: Vec<_> = new.iter().map(|(peer, _)| *peer).filter(|peer| !meter.knows(peer)).collect();
         if !unknown.is_empty() {

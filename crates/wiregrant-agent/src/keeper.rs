@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use wiregrant_core::api::{Membership, Pause};
 use wiregrant_core::counter::Reading;
 use wiregrant_core::epoch::EpochLabel;
-use wiregrant_core::peer::DesiredPeers;
 use wiregrant_core::usage_report::{Backend, Class, Service};
 use wiregrant_core::{Month, Timestamp, WireGuardPublicKey};
 
@@ -23,6 +21,7 @@ use crate::meter::Sample;
 use crate::sender::Undelivered;
 use crate::socks5::Socks5;
 use crate::state_dir::StateDir;
+use crate::wanted::{Wanted, WantedFile};
 use crate::wireguard::{Ensured, Interface, InterfaceSettings, LivePeer, Statistics, WireGuardError};
 
 /// The inner packet size of the node's interface, in bytes: WireGuard over IPv6 in an Ethernet frame.
@@ -30,18 +29,6 @@ pub const MTU: u16 = 1420;
 /// How late after an epoch's boundary a reading still belongs to the epoch that ended, in seconds: what a busy machine
 /// needs to wake up. Beyond it, the reading belongs to its own epoch.
 const BOUNDARY_GRACE_SECONDS: u64 = 2;
-
-/// What the control plane wants, as last heard; kept as `desired.json` for a start without it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Wanted {
-    /// Rises with each change.
-    pub revision: u64,
-    /// All peers.
-    pub peers: DesiredPeers,
-    /// The grant the node is in.
-    pub membership: Option<Membership>,
-}
 
 /// See the module.
 pub struct Keeper {
@@ -53,6 +40,7 @@ pub struct Keeper {
     pub(crate) clock: Agreement,
     /// `None` until the control plane was heard once.
     pub(crate) wanted: Option<Wanted>,
+    pub(crate) wanted_file: WantedFile,
     pub(crate) frozen: bool,
     /// Whether the control plane's head was compared since the start, or since it refused a report.
     pub(crate) in_step: bool,
@@ -100,7 +88,7 @@ impl Keeper {
             addresses: enrolment.addresses.clone(),
             mtu: MTU,
         };
-        let wanted = dir.read_json("desired.json")?;
+        let (wanted_file, wanted) = WantedFile::open(&dir.wanted())?;
         let mut ledger = Ledger::open(&dir.journal())?;
         if ledger.state().boot_id.as_deref() != Some(boot_id) {
             ledger.count(vec![Record::Booted { boot_id: boot_id.to_owned() }]);
@@ -113,6 +101,7 @@ impl Keeper {
             interface,
             clock: Agreement::default(),
             wanted,
+            wanted_file,
             frozen: false,
             in_step: false,
             last_contact: None,

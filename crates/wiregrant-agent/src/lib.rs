@@ -35,5 +35,6 @@ pub mod socks5;
 pub mod state_dir;
 pub mod status;
 pub mod used;
+pub mod wanted;
 pub mod watch;
 pub mod wireguard;

@@ -73,6 +73,12 @@ impl StateDir {
         self.file("journal")
     }
 
+    /// The path of what the control plane wants.
+    #[must_use]
+    pub fn wanted(&self) -> PathBuf {
+        self.file("wanted")
+    }
+
     /// Takes the lock.
     ///
     /// # Errors

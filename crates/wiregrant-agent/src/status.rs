@@ -17,9 +17,9 @@ use crate::chain::Acknowledged;
 use crate::clock::{self, ClockState};
 use crate::health::Health;
 use crate::journal;
-use crate::keeper::Wanted;
 use crate::ledger;
 use crate::state_dir::StateDir;
+use crate::wanted;
 use crate::watch::Rate;
 use crate::wireguard::{self, LivePeer};
 
@@ -93,7 +93,7 @@ pub fn status(dir: &StateDir) -> anyhow::Result<(Status, Vec<LivePeer>)> {
     let (state, journal_bytes) = ledger::load(&dir.journal())?;
     // It may be caught half written, on a full disk.
     let health = Health::read(dir).ok().flatten().unwrap_or_default();
-    let wanted: Option<Wanted> = dir.read_json("desired.json")?;
+    let wanted = wanted::load(&dir.wanted())?;
     let now = clock::now().wall;
     let (backend, live, interface_error) = match live(&enrolment.interface) {
         Ok((backend, peers)) => (Some(backend), Some(peers), None),

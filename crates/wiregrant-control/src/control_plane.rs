@@ -18,6 +18,7 @@ use crate::keys::{Keys, Purpose};
 use crate::nonces::Nonces;
 use crate::recording::{self, Recording};
 use crate::sequencer::{self, Queue, Submission};
+use crate::told::Told;
 use crate::{jobs, publisher, settlement, sign_in};
 
 /// Names of settings in the database: what it was made as, and what it may never be opened as something else.
@@ -44,6 +45,8 @@ pub struct ControlPlane {
     pub reports: Queue,
     /// Which nodes' desired states have changed.
     pub changes: Changes,
+    /// What nodes were told of them last.
+    pub told: Told,
     /// Which signed requests were taken lately.
     pub nonces: Nonces,
     /// Wakes the publisher.
@@ -97,6 +100,7 @@ impl ControlPlane {
             clock,
             reports: queue,
             changes: Changes::default(),
+            told: Told::default(),
             nonces: Nonces::default(),
             publish: Notify::new(),
             settle: Notify::new(),

@@ -54,3 +54,4 @@ pub mod serve;
 pub mod settlement;
 pub mod sign_in;
 pub mod socks5_login;
+pub mod told;

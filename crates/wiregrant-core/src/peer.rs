@@ -14,6 +14,9 @@ use crate::{Bytes, Timestamp, WireGuardPublicKey};
 /// The most peers one node may be given.
 pub const MAX_PEERS: usize = 65_536;
 
+/// So many changes are made one by one faster than by putting all peers in order anew.
+const FEW: usize = 16;
+
 /// One peer as the control plane wants it. It has no endpoint: the client comes to the node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DesiredPeer {
@@ -89,9 +92,17 @@ impl DesiredPeers {
             let gone: BTreeSet<_> = changes.remove.into_iter().collect();
             self.0.retain(|peer| !gone.contains(&peer.public_key));
         }
-        self.0.extend(changes.set.0);
-        // Nearly in order as it is, which this sort takes little time for.
-        *self = std::mem::take(&mut self.0).into();
+        if changes.set.len() > FEW {
+            self.0.extend(changes.set.0);
+            *self = std::mem::take(&mut self.0).into();
+            return;
+        }
+        for peer in changes.set.0 {
+            match self.0.binary_search_by_key(&peer.public_key, |known| known.public_key) {
+                Ok(at) => self.0[at] = peer,
+                Err(at) => self.0.insert(at, peer),
+            }
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub fn rows() {
 
     add(&mut node, &mut *backend, &wanted);
     let node = RefCell::new(node);
-    read(&name.to_string(), PEERS, "read 10,000 peers", &mut *backend);
+    read(&name.to_string(), PEERS, "read 10,000 peers", 5_000, &mut *backend);
     no_op(&node, &mut *backend);
     let mut node = node.into_inner();
     many(&mut node, &mut *backend);
@@ -83,7 +83,7 @@ fn add(node: &mut Node, backend: &mut dyn Interface, wanted: &[DesiredPeer]) {
     .print();
 }
 
-fn read(name: &str, count: u32, case: &'static str, backend: &mut dyn Interface) {
+fn read(name: &str, count: u32, case: &'static str, bar_permille: u64, backend: &mut dyn Interface) {
     let [by_wg, ours] = best_of(
         5,
         || {
@@ -103,7 +103,7 @@ fn read(name: &str, count: u32, case: &'static str, backend: &mut dyn Interface)
         unit: "peers/s",
         against: "wg show dump, peers/s",
         against_value: per_second(count.into(), by_wg),
-        bar_permille: 5_000,
+        bar_permille,
         less_is_better: false,
     }
     .print();
@@ -127,7 +127,7 @@ fn no_op(node: &RefCell<Node>, backend: &mut dyn Interface) {
     .print();
 }
 
-/// What an emulated machine takes for it says nothing in milliseconds, so it is held against what it takes for one read.
+/// Run through once; no bar is set for so many but that it works, and is no slower than `wg`.
 fn many(node: &mut Node, backend: &mut dyn Interface) {
     node.receive((0..MANY_PEERS).map(stranger).collect());
     let live = backend.peers().expect("read").len();
@@ -142,7 +142,7 @@ fn many(node: &mut Node, backend: &mut dyn Interface) {
     }
     .print();
     let name = node.name.to_string();
-    read(&name, MANY_PEERS, "read 50,000 peers", backend);
+    read(&name, MANY_PEERS, "read 50,000 peers", 1_000, backend);
     node.receive(Vec::new());
     assert_eq!(backend.peers().expect("read").len(), 0);
 }

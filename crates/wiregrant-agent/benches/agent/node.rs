@@ -43,6 +43,7 @@ impl Node {
         let desired = Desired {
             revision: self.revision,
             peers: Some(peers),
+            changes: None,
             membership: None,
             time: now.wall,
             frozen: false,

@@ -98,12 +98,17 @@ impl Raw {
 }
 
 fn put(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    let start = open(message, kind);
+    let start = begin(message, kind);
     message.extend_from_slice(value);
     close(message, start);
 }
 
+/// `NLA_F_NESTED`, without which the kernel refuses the list.
 fn open(message: &mut Vec<u8>, kind: u16) -> usize {
+    begin(message, kind | 0x8000)
+}
+
+fn begin(message: &mut Vec<u8>, kind: u16) -> usize {
     message.extend_from_slice(&[0; 2]);
     message.extend_from_slice(&kind.to_ne_bytes());
     message.len() - 4

@@ -178,7 +178,8 @@ impl Life {
                 wanted.iter().for_each(|n| {
                     self.wanted.entry(*n).or_default();
                 });
-                self.holds();
+                // Devices that are new are added without a reading.
+                self.turn();
             }
             Event::Turn => self.turn(),
             Event::Silence => {

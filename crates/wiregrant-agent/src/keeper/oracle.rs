@@ -46,6 +46,8 @@ struct Wire {
     hidden: BTreeSet<WireGuardPublicKey>,
     /// The last dump lacked these.
     missed: BTreeSet<WireGuardPublicKey>,
+    /// A dump was given since the turn began.
+    dumped: bool,
     /// The call at which the agent is killed, counted down; and whether the call is still carried out.
     kill: Option<(u32, bool)>,
 }
@@ -125,6 +127,7 @@ impl Interface for Simulated {
         let mut wire = self.wire();
         wire.call_there(|_| {})?;
         wire.missed = std::mem::take(&mut wire.hidden);
+        wire.dumped = true;
         let live = wire.peers.iter().filter(|(key, _)| !wire.missed.contains(key));
         let live = live.map(|(key, (allowed_ips, reading))| LivePeer {
             public_key: *key,
@@ -337,6 +340,7 @@ impl Life {
         let desired = Desired {
             revision: self.revision,
             peers: Some(self.wanted.iter().map(|n| peer(*n)).collect()),
+            changes: None,
             membership: Some(membership()),
             time: at(self.seconds).wall,
             frozen: false,
@@ -427,15 +431,17 @@ impl Life {
 
     /// What the agent does at regular times; what moved until its success is read.
     fn turn(&mut self, turn: impl FnOnce(&mut Self) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        self.wire().dumped = false;
         turn(self)?;
-        if self.keeper().ledger.behind().is_none() {
+        // Devices that are new are added without a reading.
+        if self.wire().dumped && self.keeper().ledger.behind().is_none() {
             self.wire().read();
         }
         Ok(())
     }
 
     fn copy(&self, from: &str, to: &str) {
-        for name in ["journal", "desired.json"] {
+        for name in ["journal", "wanted"] {
             let of = |prefix: &str| self.folder.path().join(format!("{prefix}{name}"));
             if let Ok(bytes) = std::fs::read(of(from)) {
                 std::fs::write(of(to), bytes).unwrap();
@@ -493,8 +499,9 @@ fn live(events: Vec<Event>) {
     life.start();
     life.seconds += 7;
     let wanted = life.wanted.clone();
-    life.turn(|life| life.want(wanted)).unwrap();
     let now = at(life.seconds);
+    let want_and_read = |life: &mut Life| life.want(wanted).and_then(|()| life.keeper().converge(now));
+    life.turn(want_and_read).unwrap();
     // Twice: a state that was lost is replaced by the head, and counts from there.
     for _ in 0..2 {
         life.keeper().cut(now).unwrap();

@@ -10,7 +10,7 @@ use wiregrant_core::Bytes;
 use wiregrant_core::api::Desired;
 use wiregrant_core::counter::Reading;
 use wiregrant_core::epoch::Schedule;
-use wiregrant_core::peer::DesiredPeer;
+use wiregrant_core::peer::{DesiredPeer, PeerChanges};
 use wiregrant_core::usage_report::UsageReport;
 
 use super::*;
@@ -210,6 +210,7 @@ impl TestNode {
         let desired = Desired {
             revision: self.revision,
             peers: Some(peers),
+            changes: None,
             membership,
             time: self.moment().wall,
             frozen: false,
@@ -374,6 +375,7 @@ fn a_peer_with_an_address_outside_the_pools_is_not_served() {
     let desired = Desired {
         revision: 1,
         peers: Some(vec![everything, peer(1)]),
+        changes: None,
         membership: None,
         time: node.moment().wall,
         frozen: false,
@@ -381,6 +383,34 @@ fn a_peer_with_an_address_outside_the_pools_is_not_served() {
     let now = node.moment();
     node.keeper().receive(desired, now).unwrap();
     assert_eq!(node.world().peers.keys().copied().collect::<Vec<_>>(), [key(1)]);
+}
+
+#[test]
+fn what_changed_is_applied_as_if_everything_had_been_told() {
+    let mut node = TestNode::new();
+    node.desired(&[0, 1], None).unwrap();
+    let mut outside = peer(3);
+    outside.allowed_ips = vec!["0.0.0.0/0".parse().unwrap()];
+    let changes = PeerChanges { set: vec![peer(2), outside].into(), remove: vec![key(0)] };
+    let now = node.moment();
+    let desired = |revision, changes| Desired {
+        revision,
+        peers: None,
+        changes: Some(changes),
+        membership: None,
+        time: now.wall,
+        frozen: false,
+    };
+    node.keeper().receive(desired(2, changes), now).unwrap();
+    assert_eq!(node.live(), [key(1), key(2)]);
+    // One that is only new is added at once, and is wanted after a start too.
+    let changes = PeerChanges { set: vec![peer(4)].into(), remove: Vec::new() };
+    node.keeper().receive(desired(3, changes), now).unwrap();
+    assert_eq!(node.live(), [key(1), key(2), key(4)]);
+    node.restart();
+    node.world().peers.clear();
+    node.converge_at(2_010);
+    assert_eq!(node.live(), [key(1), key(2), key(4)]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use wiregrant_core::Timestamp;
 use wiregrant_core::api::{Condition, Desired, Join, Joined, Membership, Problem, ProblemKind, ReportHead};
 use wiregrant_core::invitation::Invitation;
 use wiregrant_core::note::{Salt, Signed};
-use wiregrant_core::peer::DesiredPeer;
+use wiregrant_core::peer::{DesiredPeer, DesiredPeers, PeerChanges};
 use wiregrant_core::record::report_entry;
 use wiregrant_core::request::{
     HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME, MAX_CLOCK_DISTANCE_SECONDS, Request,
@@ -46,8 +46,20 @@ pub struct Script {
     pub refusal: Option<ProblemKind>,
     /// How many connections it closes without an answer, after it has done what was asked.
     pub lost_answers: u32,
+    /// The revision that the node was told last, and its peers.
+    told: (u64, DesiredPeers),
     node_key: Option<Verifier>,
     tree: MemoryTree,
+}
+
+impl Script {
+    /// What changed since the revision that the node knows, if it may be told so; it is told what is wanted now.
+    fn told(&mut self, known: u64, may_be_changes: bool) -> Option<PeerChanges> {
+        let now = DesiredPeers::from(self.peers.clone());
+        let (revision, before) = std::mem::replace(&mut self.told, (self.revision, now));
+        let asks = may_be_changes && self.revision != known;
+        (asks && revision == known).then(|| before.changes_to(&self.told.1))
+    }
 }
 
 /// The control plane.
@@ -214,10 +226,12 @@ fn answer(asked: &Asked, shared: &(Mutex<Script>, Condvar)) -> Result<String, Pr
             script.known = known;
             shared.1.notify_all();
             let unchanged = |script: &mut Script| script.revision == known;
-            let (script, _) = shared.1.wait_timeout_while(script, wait, unchanged).expect("no panic");
+            let (mut script, _) = shared.1.wait_timeout_while(script, wait, unchanged).expect("no panic");
+            let changes = script.told(known, query.contains("changes=true"));
             Ok(json(&Desired {
                 revision: script.revision,
-                peers: (script.revision != known).then(|| script.peers.clone()),
+                peers: (script.revision != known && changes.is_none()).then(|| script.peers.clone()),
+                changes,
                 membership: script.membership.clone(),
                 time: clock::now().wall.plus_seconds(script.ahead_seconds),
                 frozen: script.frozen,

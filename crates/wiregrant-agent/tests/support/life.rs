@@ -159,8 +159,14 @@ impl<'a> Node<'a> {
         self.revision += 1;
         let now = self.now();
         let peers = Some(self.devices.clone());
-        let desired =
-            Desired { revision: self.revision, peers, membership: None, time: now.wall, frozen: false };
+        let desired = Desired {
+            revision: self.revision,
+            peers,
+            changes: None,
+            membership: None,
+            time: now.wall,
+            frozen: false,
+        };
         let keeper = self.keeper.as_mut().expect("it runs");
         self.wire.node.inside(|| keeper.receive(desired, now)).expect("taken");
     }

@@ -17,7 +17,7 @@ use crate::extract::{Path, Query};
 use crate::membership;
 use crate::sign_in::Caller;
 
-/// `?known=<revision>&wait=<seconds>`
+/// `?known=<revision>&wait=<seconds>&changes=<bool>`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Waiting {
@@ -26,6 +26,9 @@ pub struct Waiting {
     /// How long it will wait for another one.
     #[serde(default)]
     wait: u64,
+    /// Whether it may be told what changed since instead of everything.
+    #[serde(default)]
+    changes: bool,
 }
 
 /// `GET /nodes/{node}/desired`: answers at once unless the node has the present revision; then as soon as it changes, or
@@ -53,7 +56,7 @@ pub async fn wait(
             () = &mut over => break,
         }
     }
-    desired(&plane, &node, waiting.known).await.map(Json)
+    desired(&plane, &node, &waiting).await.map(Json)
 }
 
 async fn present(plane: &ControlPlane, node: &NodeId) -> Answer<store::Node> {
@@ -62,15 +65,22 @@ async fn present(plane: &ControlPlane, node: &NodeId) -> Answer<store::Node> {
 }
 
 /// All of it as of one moment.
-async fn desired(plane: &ControlPlane, node: &NodeId, known: Option<u64>) -> Answer<Desired> {
+async fn desired(plane: &ControlPlane, node: &NodeId, waiting: &Waiting) -> Answer<Desired> {
     let now = plane.clock.now();
     let mut read = plane.store.read().await?;
     let row = read.node(node).await?.ok_or_else(|| Failure::not_found("node", node))?;
-    let peers =
-        if known == Some(row.revision) { None } else { Some(peers(plane, &mut read, &row, now).await?) };
+    let (mut peers, mut changes) = (None, None);
+    if waiting.known != Some(row.revision) {
+        let all = self::peers(plane, &mut read, &row, now).await?;
+        if waiting.changes {
+            changes = plane.told.tell(node, waiting.known, row.revision, all.clone().into());
+        }
+        peers = Some(all).filter(|_| changes.is_none());
+    }
     Ok(Desired {
         revision: row.revision,
         peers,
+        changes,
         membership: membership_in_force(membership::all_of_node(&mut read, node).await?, now),
         time: now,
         frozen: row.state != NodeState::Active,

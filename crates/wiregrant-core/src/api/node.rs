@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::grant::Membership;
 use crate::allotment::Level;
 use crate::note::Origin;
-use crate::peer::DesiredPeer;
+use crate::peer::{DesiredPeer, PeerChanges};
 use crate::usage_report::{Backend, Class, Service, UsageTable};
 use crate::word::word;
 use crate::{Bytes, LocationId, NodeId, OperatorId, Timestamp, WireGuardPublicKey};
@@ -68,8 +68,12 @@ pub struct Joined {
 pub struct Desired {
     /// Rises with each change of the peers or of the membership.
     pub revision: u64,
-    /// All peers; absent when `known` was this revision.
+    /// All peers; absent when `known` was this revision, and when there are `changes`.
     pub peers: Option<Vec<DesiredPeer>>,
+    /// What makes these peers of those that the node was told with the revision it knows; only for who asks with
+    /// `changes=true`, and only while the control plane remembers what it told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<PeerChanges>,
     /// The grant the node is in.
     pub membership: Option<Membership>,
     /// The control plane's clock.
