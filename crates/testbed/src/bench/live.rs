@@ -1,7 +1,7 @@
 //! From "device added" to "peer live": a control plane, an agent and WireGuard as they are, asked from outside.
 //!
 //! A moment begins before `POST /devices` is sent and ends when WireGuard itself is seen to have the peer, so it holds the whole
-//! way: the request, the commit, the waiting agent's answer, its reading and its journal, and up to [`LOOK_PAUSE`] of looking.
+//! way: the request, the commit, the waiting agent's answer, its reading and its journal, and up to `LOOK_PAUSE` of looking.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
