@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::bench;
+use crate::socks5_load;
 
 /// The least that shows people rather than handshakes: 5 people, of whom each must move 1 MB to be counted.
 pub const LEAST_MEGABYTES: u64 = 10;
@@ -58,6 +59,9 @@ pub enum Task {
         #[arg(long, default_value_t = 0)]
         bytes_per_second: u64,
     },
+    /// Loads a SOCKS5 proxy and prints what arrived.
+    #[command(hide = true)]
+    Socks5Load(socks5_load::Order),
     /// Accepts on the socket that is its standard input, and connects from where it stands.
     #[command(hide = true)]
     Relay {

@@ -30,6 +30,7 @@ pub mod parties;
 pub mod process;
 pub mod programs;
 pub mod relay;
+pub mod socks5_load;
 pub mod traffic;
 pub mod wait;
 pub mod world;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use testbed::command_line::{CommandLine, Task};
-use testbed::{bench, demo, relay, traffic};
+use testbed::{bench, demo, relay, socks5_load, traffic};
 
 fn main() -> ExitCode {
     match run(CommandLine::parse().task) {
@@ -24,6 +24,10 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Source { connect, up, down, bytes_per_second } => {
             let transfer = traffic::source(connect, traffic::Order { up, down, bytes_per_second })?;
             println!("{}", serde_json::to_string(&transfer)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Socks5Load(order) => {
+            println!("{}", serde_json::to_string(&socks5_load::load(&order)?)?);
             Ok(ExitCode::SUCCESS)
         }
         Task::Relay { to } => relay::pass_on(to).map(|()| ExitCode::SUCCESS),

@@ -4,6 +4,7 @@ mod agent;
 pub mod live;
 mod log;
 mod payout;
+mod socks5;
 
 use std::borrow::Cow;
 use std::str::FromStr as _;
@@ -19,8 +20,13 @@ use crate::clock;
 type Bench = fn() -> Result<Vec<Row>>;
 
 /// Every benchmark by its name, in the order in which all are run.
-pub const ALL: [(&str, Bench); 4] =
-    [("log", log::rows), ("live", live::rows), ("payout", payout::rows), ("agent", agent::rows)];
+pub const ALL: [(&str, Bench); 5] = [
+    ("log", log::rows),
+    ("live", live::rows),
+    ("payout", payout::rows),
+    ("agent", agent::rows),
+    ("socks5", socks5::rows),
+];
 
 /// One measured number.
 #[derive(Debug, Serialize)]
