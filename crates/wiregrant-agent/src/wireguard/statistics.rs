@@ -1,7 +1,8 @@
 //! A link's own statistics: bytes that outlive its peers.
 //!
 //! Format: `/proc/net/dev`, one line a link: its name, a colon, eight numbers of what was received, the bytes first, and eight of
-//! what was sent.
+//! what was sent. The kernel raises both by whole WireGuard messages, handshakes and keepalives among them, as it raises the peers'
+//! own counters: its test holds them to the byte against what a client has counted.
 
 use std::os::unix::net::UnixDatagram;
 

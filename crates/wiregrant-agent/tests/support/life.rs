@@ -20,7 +20,7 @@ use wiregrant_agent::wireguard::{
 use wiregrant_core::allotment::Period;
 use wiregrant_core::api::Desired;
 use wiregrant_core::peer::DesiredPeer;
-use wiregrant_core::usage_report::{Backend, Class};
+use wiregrant_core::usage_report::{Backend, Class, UsageTable};
 use wiregrant_core::{Bytes, Month, WireGuardPublicKey};
 use x25519_dalek::{PublicKey, StaticSecret};
 
@@ -90,9 +90,9 @@ impl Interface for Dying {
 }
 
 /// A node on a wire, whose keeper the test turns itself, by a clock of the test's own.
-struct Node<'a> {
-    wire: &'a Wire,
-    open: Open,
+pub struct Node<'a> {
+    pub wire: &'a Wire,
+    pub open: Open,
     folder: TempDir,
     keeper: Option<Keeper>,
     calls_left: Arc<AtomicU32>,
@@ -104,7 +104,7 @@ struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    fn start(wire: &'a Wire, open: Open) -> Self {
+    pub fn start(wire: &'a Wire, open: Open) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let calls_left = Arc::new(AtomicU32::new(u32::MAX));
         let start = clock::now();
@@ -150,7 +150,7 @@ impl<'a> Node<'a> {
     }
 
     /// The control plane is heard: it wants the devices.
-    fn want(&mut self, devices: Vec<DesiredPeer>) {
+    pub fn want(&mut self, devices: Vec<DesiredPeer>) {
         self.devices = devices;
         self.hear();
     }
@@ -177,16 +177,21 @@ impl<'a> Node<'a> {
         self.wire.node.inside(|| keeper.converge(now))
     }
 
-    fn turn_after(&mut self, seconds: u64) {
+    pub fn turn_after(&mut self, seconds: u64) {
         self.seconds += seconds;
         self.try_turn().expect("a turn");
     }
 
-    /// What the journal has, in bytes.
-    fn counted(&self) -> u64 {
+    /// What the journal has.
+    pub fn usage(&self) -> UsageTable {
         let journal = StateDir::new(self.folder.path()).journal();
         let (state, _) = ledger::load(&journal).expect("the journal");
-        state.meter.totals().values().map(|usage| usage.creditable.get()).sum()
+        state.meter.totals().clone()
+    }
+
+    /// All of that, in bytes.
+    fn counted(&self) -> u64 {
+        self.usage().values().map(|usage| usage.creditable.get()).sum()
     }
 
     /// One column of `wg show`, by peer.
@@ -220,7 +225,7 @@ fn ips(ips: [&str; 2]) -> Vec<IpNet> {
     ips.iter().map(|ip| ip.parse().expect("an address")).collect()
 }
 
-fn device(public_key: WireGuardPublicKey, allowed_ips: Vec<IpNet>) -> DesiredPeer {
+pub fn device(public_key: WireGuardPublicKey, allowed_ips: Vec<IpNet>) -> DesiredPeer {
     DesiredPeer {
         public_key,
         allowed_ips,
@@ -272,9 +277,9 @@ impl Neighbour {
     }
 }
 
-/// Takes a client's cable out once neither side owes the other an answer: nothing moves from then on. WireGuard would ask for a
-/// new session when the last packet it sent is not followed by one that it receives, and a keepalive is.
-fn unplug(node: &Node<'_>, client: &Host, peer: &WireGuardPublicKey) {
+/// Waits until neither side owes the other an answer: nothing moves from then on by itself. WireGuard would ask for a new
+/// session when the last packet it sent is not followed by one that it receives, and a keepalive is.
+pub fn settle(node: &Node<'_>, client: &Host, peer: &WireGuardPublicKey) {
     let name = &client.interface;
     let key = client.inside(|| run(&format!("wg show {name} peers")));
     let keepalive = |seconds: u8| {
@@ -287,6 +292,11 @@ fn unplug(node: &Node<'_>, client: &Host, peer: &WireGuardPublicKey) {
         thread::yield_now();
     }
     keepalive(0);
+}
+
+/// Takes a client's cable out once all is quiet.
+fn unplug(node: &Node<'_>, client: &Host, peer: &WireGuardPublicKey) {
+    settle(node, client, peer);
     run(&format!("ip -n {} link set dev eth0 down", client.namespace));
 }
 
@@ -296,7 +306,7 @@ fn plug(client: &Host) {
 
 impl Wire {
     /// The client's person turns the tunnel off and on: it begins with a handshake.
-    fn reconnect(&self) {
+    pub fn reconnect(&self) {
         let name = &self.client.interface;
         let node = self.node.inside(|| run(&format!("wg show {} public-key", self.node.interface)));
         let node = node.trim();

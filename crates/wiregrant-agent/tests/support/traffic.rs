@@ -231,6 +231,10 @@ pub fn clients_reach_neither_each_other_nor_the_host(open: Open, label: &str) {
         let knock = other.inside(|| UdpSocket::bind((own, 0)).expect("a socket"));
         knock.connect((if own.is_ipv4() { "10.9.0.1" } else { "fd09::1" }, 9)).expect("a route");
         knock.send(b"x").expect("sent");
+        // Until the node has heard it, it does not know where the other client is.
+        while node.inside(|| run(&format!("wg show {} endpoints", node.interface))).contains("(none)") {
+            std::thread::yield_now();
+        }
         connect(node, target).unwrap_or_else(|error| panic!("{address} is there: {error}"));
         listener.accept().expect("the node's connection");
         let error = client.inside(|| TcpStream::connect_timeout(&target, SILENCE)).expect_err(address);
