@@ -1,15 +1,22 @@
 //! Load for a SOCKS5 proxy: connections through it from a server that sends as fast as it can, and how much arrives.
+//!
+//! It runs on a few threads, however many connections there are: the scheduler shares processors out by threads, and with one for each
+//! connection most of the machine would be the load's, and of the rest a proxy of many processes would have more than one of few threads.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 use transparency_log::Hash;
 use wiregrant_core::socks5::Socks5Login;
 use wiregrant_core::socks5::metering::{Answer, Question};
@@ -22,6 +29,8 @@ pub const USERNAME: &str = "load";
 pub const PASSWORD: &str = "p4ssw0rdp4ssw0rdp4ssw0rdp4";
 /// What is written and read at once.
 const CHUNK_BYTES: usize = 256 << 10;
+/// The threads that send and receive.
+const WORKERS: usize = 2;
 /// How long the connections run before anything is counted.
 const WARM_UP: Duration = Duration::from_millis(300);
 
@@ -79,75 +88,82 @@ pub fn serve(socket: &Path) -> Result<()> {
 /// # Errors
 /// When the proxy refuses one, or it ends early.
 pub fn load(order: &Order) -> Result<Load> {
-    let listener = TcpListener::bind((order.target, 0))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
+    let load = runtime.block_on(loaded(order));
+    // The server goes on sending for as long as it is let.
+    runtime.shutdown_background();
+    load
+}
+
+async fn loaded(order: &Order) -> Result<Load> {
+    let listener = TcpListener::bind((order.target, 0)).await?;
     let port = listener.local_addr()?.port();
-    // Ends with the process.
-    thread::spawn(move || {
-        for stream in listener.incoming().filter_map(std::result::Result::ok) {
-            thread::spawn(move || send(&stream));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(send(stream));
         }
     });
-    let streams: Vec<TcpStream> =
-        (0..order.connections).map(|_| connected(order, port)).collect::<Result<_>>()?;
-    let (arrived, stopped) = (AtomicU64::new(0), AtomicBool::new(false));
-    thread::scope(|scope| {
-        let readers: Vec<_> =
-            streams.iter().map(|stream| scope.spawn(|| receive(stream, &arrived, &stopped))).collect();
-        thread::sleep(WARM_UP);
-        let (begun, before) = (clock::now(), arrived.load(Ordering::Relaxed));
-        thread::sleep(Duration::from_millis(order.millis));
-        let bytes = arrived.load(Ordering::Relaxed) - before;
-        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        stopped.store(true, Ordering::Relaxed);
-        for reader in readers {
-            reader.join().ok().context("a reader panicked")??;
-        }
-        Ok(Load { bytes, micros })
-    })
-}
-
-fn send(mut stream: &TcpStream) {
-    let chunk = vec![0; CHUNK_BYTES];
-    while stream.write_all(&chunk).is_ok() {}
-}
-
-fn receive(mut stream: &TcpStream, arrived: &AtomicU64, stopped: &AtomicBool) -> Result<()> {
-    let mut chunk = vec![0; CHUNK_BYTES];
-    while !stopped.load(Ordering::Relaxed) {
-        let read = stream.read(&mut chunk)?;
-        ensure!(read > 0, "the proxy has ended a connection");
-        // A length fits.
-        arrived.fetch_add(read as u64, Ordering::Relaxed);
+    let arrived = Arc::new(AtomicU64::new(0));
+    let mut readers = JoinSet::new();
+    for _ in 0..order.connections {
+        readers.spawn(receive(connected(order, port).await?, Arc::clone(&arrived)));
     }
-    Ok(())
+    let counted = async {
+        sleep(WARM_UP).await;
+        let (begun, before) = (clock::now(), arrived.load(Ordering::Relaxed));
+        sleep(Duration::from_millis(order.millis)).await;
+        let bytes = arrived.load(Ordering::Relaxed) - before;
+        Load { bytes, micros: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX) }
+    };
+    tokio::select! {
+        load = counted => Ok(load),
+        ended = readers.join_next() => {
+            ended.context("no connection was asked for")??;
+            bail!("the proxy has ended a connection")
+        }
+    }
+}
+
+async fn send(mut stream: TcpStream) {
+    let chunk = vec![0; CHUNK_BYTES];
+    while stream.write_all(&chunk).await.is_ok() {}
+}
+
+/// Ends with the connection.
+async fn receive(mut stream: TcpStream, arrived: Arc<AtomicU64>) {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    while let Ok(bytes @ 1..) = stream.read(&mut chunk).await {
+        // A length fits.
+        arrived.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
 }
 
 /// A connection through the proxy to the server's port.
-fn connected(order: &Order, port: u16) -> Result<TcpStream> {
-    let mut stream = TcpStream::connect(order.proxy).context("the proxy")?;
+async fn connected(order: &Order, port: u16) -> Result<TcpStream> {
+    let mut stream = TcpStream::connect(order.proxy).await.context("the proxy")?;
     match (&order.username, &order.password) {
         (Some(username), Some(password)) => {
             let length = |field: &str| u8::try_from(field.len());
             let (user, word) = (length(username)?, length(password)?);
             let fields = [&[1, user], username.as_bytes(), &[word], password.as_bytes()].concat();
-            stream.write_all(&[&[5, 1, 2], &fields[..]].concat())?;
-            answered(&mut stream, [5, 2, 1, 0])?;
+            stream.write_all(&[&[5, 1, 2], &fields[..]].concat()).await?;
+            answered(&mut stream, [5, 2, 1, 0]).await?;
         }
         _ => {
-            stream.write_all(&[5, 1, 0])?;
-            answered(&mut stream, [5, 0])?;
+            stream.write_all(&[5, 1, 0]).await?;
+            answered(&mut stream, [5, 0]).await?;
         }
     }
     let target = [&order.target.octets()[..], &port.to_be_bytes()].concat();
-    stream.write_all(&[&[5, 1, 0, 1], &target[..]].concat())?;
-    answered(&mut stream, [5, 0, 0, 1])?;
-    stream.read_exact(&mut [0; 6])?;
+    stream.write_all(&[&[5, 1, 0, 1], &target[..]].concat()).await?;
+    answered(&mut stream, [5, 0, 0, 1]).await?;
+    stream.read_exact(&mut [0; 6]).await?;
     Ok(stream)
 }
 
-fn answered<const BYTES: usize>(stream: &mut TcpStream, wanted: [u8; BYTES]) -> Result<()> {
+async fn answered<const BYTES: usize>(stream: &mut TcpStream, wanted: [u8; BYTES]) -> Result<()> {
     let mut answer = [0; BYTES];
-    stream.read_exact(&mut answer)?;
+    stream.read_exact(&mut answer).await?;
     ensure!(answer == wanted, "the proxy answers {answer:?}, not {wanted:?}");
     Ok(())
 }
