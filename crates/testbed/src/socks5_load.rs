@@ -34,13 +34,15 @@ const WORKERS: usize = 2;
 /// How long the connections run before anything is counted.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-/// What arrived.
+/// What arrived while it was counted.
 #[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
 pub struct Load {
     /// Bytes at the clients.
     pub bytes: u64,
     /// In how many microseconds.
     pub micros: u64,
+    /// Bytes at the clients since the first connection, to be held against the processor time of as long.
+    pub all_bytes: u64,
 }
 
 /// What is to be done.
@@ -105,15 +107,21 @@ async fn loaded(order: &Order) -> Result<Load> {
     });
     let arrived = Arc::new(AtomicU64::new(0));
     let mut readers = JoinSet::new();
+    // None is read before all are there: what flows would take the proxy's time from those that still connect.
+    let mut streams = Vec::new();
     for _ in 0..order.connections {
-        readers.spawn(receive(connected(order, port).await?, Arc::clone(&arrived)));
+        streams.push(connected(order, port).await?);
+    }
+    for stream in streams {
+        readers.spawn(receive(stream, Arc::clone(&arrived)));
     }
     let counted = async {
         sleep(WARM_UP).await;
         let (begun, before) = (clock::now(), arrived.load(Ordering::Relaxed));
         sleep(Duration::from_millis(order.millis)).await;
-        let bytes = arrived.load(Ordering::Relaxed) - before;
-        Load { bytes, micros: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX) }
+        let all_bytes = arrived.load(Ordering::Relaxed);
+        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Load { bytes: all_bytes - before, micros, all_bytes }
     };
     tokio::select! {
         load = counted => Ok(load),

@@ -50,7 +50,7 @@ impl Contender {
     /// Milliseconds of processor time for each gigabyte.
     fn cpu_ms(&self) -> u64 {
         let ms = u128::from(self.ticks) * 1_000 / u128::from(TICKS_A_SECOND);
-        u64::try_from(ms * u128::from(GIGABYTE) / u128::from(self.load.bytes.max(1))).unwrap_or(u64::MAX)
+        u64::try_from(ms * u128::from(GIGABYTE) / u128::from(self.load.all_bytes.max(1))).unwrap_or(u64::MAX)
     }
 }
 
@@ -114,6 +114,7 @@ fn measured(
             contender.ticks += after.saturating_sub(before);
             contender.load.bytes += moved.bytes;
             contender.load.micros += moved.micros;
+            contender.load.all_bytes += moved.all_bytes;
         }
     }
     Ok(contenders)
