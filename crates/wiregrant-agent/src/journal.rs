@@ -3,7 +3,7 @@
 //! A record counts once it was appended and synced, and the next is not begun before. Then a mark is written that tells
 //! where it ends; it reaches the disk with the next record's sync at the latest, so it costs none of its own. What a crash
 //! leaves of an append lies behind the mark and is cut off. What does not read back before the mark was durable once: the
-//! caller is told, and the damaged file is kept. Form: [`format`].
+//! caller is told, and the damaged file is kept. Form: [`mod@format`].
 
 pub mod format;
 mod step;

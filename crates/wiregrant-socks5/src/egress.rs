@@ -44,7 +44,7 @@ impl Egress {
         &self.policy
     }
 
-    /// The addresses of a target that may be reached, at most [`MAX_ADDRESSES`].
+    /// The addresses of a target that may be reached, at most `MAX_ADDRESSES`.
     ///
     /// # Errors
     /// [`Reply::NotAllowed`] when there are only others, [`Reply::HostUnreachable`] when there are none.

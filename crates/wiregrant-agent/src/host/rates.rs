@@ -2,7 +2,7 @@
 //!
 //! nftables counts each device's bytes on their way and drops what is above the rate. There is no queue: why that is enough is in
 //! `docs/adr/`. The kernel lets a pause of one second be made up for (`nft_limit_init`, for limits by the second), so a rate
-//! holds over a second and more, and [`BURST_MILLISECONDS`] come on top.
+//! holds over a second and more, and `BURST_MILLISECONDS` come on top.
 
 use std::fmt::Write as _;
 
