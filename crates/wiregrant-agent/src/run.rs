@@ -56,11 +56,31 @@ struct Agent {
     changed: Notify,
 }
 
+/// What the agent is told from outside.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Runs the agent on a state directory.
 ///
 /// # Errors
 /// When the node has not joined, another agent runs, the journal is damaged, or the interface cannot be had.
 pub fn run(dir: StateDir, source: Source, starter: Starter) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Heard from here on: a SIGHUP during a start would end a process that does not expect it.
+    let signals = runtime.block_on(async { Signals::new() })?;
     let service_manager = ServiceManager::new(&Environment::of_process())?;
     let config = Arc::new(source.read()?);
     let enrolment = dir.joined()?;
@@ -83,16 +103,14 @@ pub fn run(dir: StateDir, source: Source, starter: Starter) -> anyhow::Result<()
         due: Notify::new(),
         changed: Notify::new(),
     });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(until_stopped(&agent));
+    let result = runtime.block_on(until_stopped(&agent, signals));
     // A request that is under way is not waited for: what it would bring is in the journal or asked for again.
     runtime.shutdown_background();
     result
 }
 
-async fn until_stopped(agent: &Arc<Agent>) -> anyhow::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let hangup = signal(SignalKind::hangup())?;
+async fn until_stopped(agent: &Arc<Agent>, signals: Signals) -> anyhow::Result<()> {
+    let Signals { mut terminate, mut interrupt, hangup } = signals;
     tokio::select! {
         result = sampling(agent) => result?,
         result = converging(agent) => result?,

@@ -8,7 +8,9 @@ mod node;
 mod socks5;
 mod support;
 
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use control_plane::Script;
 use node::{Node, desired, reported};
@@ -22,6 +24,25 @@ use wiregrant_core::epoch::Schedule;
 use wiregrant_core::note::Signed;
 use wiregrant_core::peer::DesiredPeer;
 use wiregrant_core::usage_report::{Class, Service};
+
+#[test]
+fn a_reload_asked_for_while_the_agent_still_starts_does_not_end_it() {
+    let folder = tempfile::tempdir().unwrap();
+    // Reading a pipe as its configuration holds the start up until something is written.
+    let config = folder.path().join("agent.toml");
+    run(&format!("mkfifo {}", config.display()));
+    let mut agent = Command::new(env!("CARGO_BIN_EXE_wiregrant-agent"));
+    agent.args(["run", "--state-dir"]).arg(folder.path()).arg("--config").arg(&config);
+    let agent = agent.stderr(Stdio::piped()).spawn().unwrap();
+    // Returns when the agent has opened the other end.
+    let held_up = OpenOptions::new().write(true).open(&config).unwrap();
+    run(&format!("kill -HUP {}", agent.id()));
+    drop(held_up);
+    let output = agent.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("has not joined"), "{said}");
+}
 
 #[test]
 fn every_byte_is_reported_once_through_kills_and_a_removal() {
