@@ -9,6 +9,6 @@ use wiregrant_payout::Destination;
 fuzz_target!(|text: &str| {
     if let Ok(destination) = Destination::from_text(text) {
         assert_eq!(destination.text(), text);
-        let _ = destination.address();
+        let _ = destination.payable();
     }
 });

@@ -24,6 +24,8 @@ const WALLET: &str = "funder";
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Two minutes' worth: a node starts within two seconds, on a loaded machine within thirty.
 const MOST_POLLS: u32 = 2_400;
+/// Five seconds' worth.
+const POLLS_A_BLOCK: u32 = 100;
 /// Another process may take a free port before the node does.
 const MOST_STARTS: u32 = 3;
 /// A block's reward may be spent a hundred blocks later.
@@ -86,8 +88,13 @@ impl Bitcoind {
     pub fn spawn(mut command: Command, folder: &Path, rpc_port: u16, url: String) -> Result<Self> {
         let log = folder.join("bitcoind.log");
         let output = File::create(&log)?;
+        // What the command says already is not said a second time: of some options the last counts.
+        let said: Vec<String> =
+            command.get_args().map(|argument| option(&argument.to_string_lossy()).to_owned()).collect();
+        let unsaid =
+            arguments(folder, rpc_port).into_iter().filter(|it| !said.iter().any(|said| said == option(it)));
         let mut child = command
-            .args(arguments(folder, rpc_port))
+            .args(unsaid)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
@@ -155,13 +162,26 @@ impl Bitcoind {
     pub fn coin(&self, kind: &str, sats: u64) -> Result<Value> {
         let address = self.address(kind)?;
         let txid: String = self.wallet("sendtoaddress", &json!([address, bitcoins(sats)]))?;
-        self.mine(1)?;
-        let coins: Vec<Value> = self.wallet("listunspent", &json!([1, 9_999_999, [address]]))?;
-        let coin = coins.into_iter().find(|coin| coin["txid"] == json!(txid));
-        let coin = coin.context("the wallet has the coin it just made")?;
+        let coin = self.mined(&address, &txid)?;
         let outpoint = json!([{ "txid": coin["txid"], "vout": coin["vout"] }]);
         let _: bool = self.wallet("lockunspent", &json!([false, outpoint]))?;
         Ok(coin)
+    }
+
+    /// Mines until this transaction has brought the address a coin. A block that is made right after it, on a busy machine, may be
+    /// without it.
+    fn mined(&self, address: &str, txid: &str) -> Result<Value> {
+        for poll in 0..MOST_POLLS {
+            if poll % POLLS_A_BLOCK == 0 {
+                self.mine(1)?;
+            }
+            let coins: Vec<Value> = self.wallet("listunspent", &json!([1, 9_999_999, [address]]))?;
+            if let Some(coin) = coins.into_iter().find(|coin| coin["txid"] == txid) {
+                return Ok(coin);
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+        bail!("the wallet has no coin of transaction {txid}, which it has made itself")
     }
 
     /// Lets the wallet sign a PSBT, as a funder would; the signed transaction in hexadecimal.
@@ -191,6 +211,11 @@ impl Drop for Bitcoind {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The name of an option, without its value.
+fn option(argument: &str) -> &str {
+    argument.split_once('=').map_or(argument, |(name, _)| name)
 }
 
 /// What a node of its own network is started with.

@@ -36,6 +36,15 @@ pub enum Task {
         #[arg(long)]
         json: bool,
     },
+    /// Takes pictures of the main pages, for the documentation.
+    Screenshots {
+        /// Into this folder.
+        #[arg(long, value_name = "DIR", default_value = "docs/screenshots")]
+        out: PathBuf,
+        /// Of every page instead, on a desktop and on a phone, to look at while one is made.
+        #[arg(long)]
+        every: bool,
+    },
     /// Receives and sends checked traffic until it is killed.
     #[command(hide = true)]
     Sink {
@@ -62,6 +71,9 @@ pub enum Task {
     /// Loads a SOCKS5 proxy and prints what arrived.
     #[command(hide = true)]
     Socks5Load(socks5_load::Order),
+    /// Asks for one address again and again, and prints how fast it was answered.
+    #[command(hide = true)]
+    PageLoad(bench::pages::Order),
     /// Accepts on the socket that is its standard input, and connects from where it stands.
     #[command(hide = true)]
     Relay {

@@ -28,8 +28,8 @@ pub struct ControlPlane {
     programs: Programs,
     data: PathBuf,
     logs: PathBuf,
-    /// Where it looks for payments.
-    chain: Vec<OsString>,
+    /// Where it looks for payments, and whom it asks for cosignatures.
+    arguments: Vec<OsString>,
     process: Option<Process>,
 }
 
@@ -48,7 +48,7 @@ impl ControlPlane {
             programs: programs.clone(),
             data,
             logs: logs.to_owned(),
-            chain: Vec::new(),
+            arguments: Vec::new(),
             process: None,
         };
         control_plane.start(host)?;
@@ -61,7 +61,11 @@ impl ControlPlane {
     /// When it ends, or does not answer in time.
     pub fn start(&mut self, host: &Host) -> Result<()> {
         let mut serve = host.command(&self.programs.control);
-        serve.arg("serve").arg("--config").arg(self.data.join("wiregrant-control.toml")).args(&self.chain);
+        serve
+            .arg("serve")
+            .arg("--config")
+            .arg(self.data.join("wiregrant-control.toml"))
+            .args(&self.arguments);
         let process = self.process.insert(Process::spawn("control", &mut serve, &self.logs)?);
         let log = process.log().to_owned();
         let mut question = cli(&self.programs, host, None);
@@ -70,6 +74,17 @@ impl ControlPlane {
             process.still_runs()?;
             Ok(process::run(&mut question).ok())
         })?;
+        self.claim(host)
+    }
+
+    /// Exchanges the token that signs in once for one that stays, the first time.
+    fn claim(&self, host: &Host) -> Result<()> {
+        if self.admin_token().exists() {
+            return Ok(());
+        }
+        let mut make = cli(&self.programs, host, Some(&self.data.join("bootstrap.token")));
+        make.args(["token", "make", "--holder", "Ada", "--token-out"]).arg(self.admin_token());
+        process::run(&mut make).context("the administrator's token")?;
         Ok(())
     }
 
@@ -79,8 +94,21 @@ impl ControlPlane {
     /// As [`Self::start`].
     pub fn look_at_chain(&mut self, host: &Host, url: &str, cookie_file: &Path) -> Result<()> {
         let words = ["--chain-source", "core-rpc", "--chain-poll-seconds", "1", "--chain-url", url];
-        self.chain = words.iter().map(OsString::from).collect();
-        self.chain.extend(["--chain-cookie-file".into(), cookie_file.into()]);
+        self.arguments.extend(words.iter().map(OsString::from));
+        self.arguments.extend(["--chain-cookie-file".into(), cookie_file.into()]);
+        self.restart(host)
+    }
+
+    /// Starts it again, to have its checkpoints cosigned by the witness with this key at this address.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn ask_witness(&mut self, host: &Host, vkey: &str, url: &str) -> Result<()> {
+        self.arguments.extend(["--witness".into(), format!("{vkey} {url}").into()]);
+        self.restart(host)
+    }
+
+    fn restart(&mut self, host: &Host) -> Result<()> {
         if let Some(process) = self.process.take() {
             process.stop();
         }
@@ -115,7 +143,7 @@ impl ControlPlane {
         self.logs.join("control.log")
     }
 
-    /// The file with the administrator's token.
+    /// The file with the administrator's own token.
     #[must_use]
     pub fn admin_token(&self) -> PathBuf {
         self.data.join("admin.token")

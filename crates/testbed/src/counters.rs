@@ -23,7 +23,18 @@ impl Counters {
     /// When there is none, or `wg` prints what is not understood.
     pub fn read(host: &Host) -> Result<Self> {
         let dump = host.exec(&format!("wg show {} dump", host.name()))?;
-        parse_dump(&dump).with_context(|| format!("`wg show {} dump`", host.name()))
+        parse_dump(&dump, |_| true).with_context(|| format!("`wg show {} dump`", host.name()))
+    }
+
+    /// The same of people's devices alone, which have an IPv4 address each; the control plane, which a node knows as one more peer, has
+    /// none.
+    ///
+    /// # Errors
+    /// As [`Counters::read`].
+    pub fn of_people(host: &Host) -> Result<Self> {
+        let dump = host.exec(&format!("wg show {} dump", host.name()))?;
+        let of_people = |allowed_ips: &str| allowed_ips.contains('.') || allowed_ips == "(none)";
+        parse_dump(&dump, of_people).with_context(|| format!("`wg show {} dump`", host.name()))
     }
 
     /// The sum.
@@ -52,14 +63,14 @@ pub fn read_all<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Result<Counter
 
 /// wg(8), "show": one line of the interface, then one of eight fields for each peer; the sixth and seventh are the
 /// bytes received and sent.
-fn parse_dump(dump: &str) -> Result<Counters> {
+fn parse_dump(dump: &str, counts: impl Fn(&str) -> bool) -> Result<Counters> {
     let mut lines = dump.lines();
     if lines.next().is_none_or(|interface| interface.split('\t').count() != 4) {
         bail!("the first line is not an interface's");
     }
     let mut sum = Counters::default();
     for line in lines {
-        let [_key, _psk, _endpoint, _ips, _handshake, received, sent, _keepalive] =
+        let [_key, _psk, _endpoint, allowed_ips, _handshake, received, sent, _keepalive] =
             line.split('\t').collect::<Vec<_>>()[..]
         else {
             bail!("a peer's line has eight fields");
@@ -68,7 +79,9 @@ fn parse_dump(dump: &str) -> Result<Counters> {
             received: received.parse().context("bytes received")?,
             sent: sent.parse().context("bytes sent")?,
         };
-        sum = sum.plus(peer);
+        if counts(allowed_ips) {
+            sum = sum.plus(peer);
+        }
     }
     Ok(sum)
 }
@@ -83,21 +96,21 @@ mod tests {
     fn the_counters_of_all_peers_are_added() {
         let dump = "priv\tpub\t51820\toff\nk1\t(none)\t203.0.113.2:1\t10.64.0.2/32\t0\t564\t476\toff\n\
                     k2\t(none)\t(none)\t(none)\t0\t1\t2\toff\n";
-        assert_eq!(parse_dump(dump).unwrap(), Counters { received: 565, sent: 478 });
-        assert_eq!(parse_dump("priv\tpub\t51820\toff\n").unwrap(), Counters::default());
+        assert_eq!(parse_dump(dump, |_| true).unwrap(), Counters { received: 565, sent: 478 });
+        assert_eq!(parse_dump("priv\tpub\t51820\toff\n", |_| true).unwrap(), Counters::default());
     }
 
     #[test]
     fn a_line_cut_short_is_refused() {
         for bad in ["", "priv\tpub\n", "a\tb\tc\td\nk1\t(none)\t(none)\t(none)\t0\t5\n", "a\tb\tc\td\n\n"] {
-            assert!(parse_dump(bad).is_err(), "{bad:?}");
+            assert!(parse_dump(bad, |_| true).is_err(), "{bad:?}");
         }
     }
 
     proptest! {
         #[test]
         fn no_text_makes_the_parser_panic(text in "[\\t\\n0-9a-z]{0,80}") {
-            let _ = parse_dump(&text);
+            let _ = parse_dump(&text, |_| true);
         }
 
         #[test]
@@ -106,7 +119,7 @@ mod tests {
             for (received, sent) in &peers {
                 dump.push_str(&format!("k\t(none)\t(none)\t(none)\t0\t{received}\t{sent}\toff\n"));
             }
-            let counters = parse_dump(&dump).unwrap();
+            let counters = parse_dump(&dump, |_| true).unwrap();
             prop_assert_eq!(counters.received, peers.iter().map(|peer| u64::from(peer.0)).sum::<u64>());
             prop_assert_eq!(counters.sent, peers.iter().map(|peer| u64::from(peer.1)).sum::<u64>());
         }

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use testbed::command_line::{CommandLine, Task};
-use testbed::{bench, demo, relay, socks5_load, traffic};
+use testbed::screenshots::Pictures;
+use testbed::{bench, demo, programs, relay, screenshots, socks5_load, traffic};
 
 fn main() -> ExitCode {
     match run(CommandLine::parse().task) {
@@ -28,6 +29,19 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         }
         Task::Socks5Load(order) => {
             println!("{}", serde_json::to_string(&socks5_load::load(&order)?)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::PageLoad(order) => {
+            println!("{}", serde_json::to_string(&bench::pages::load(&order)?)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Screenshots { out, every } => {
+            let programs = programs::Programs::beside(&std::env::current_exe()?)?;
+            screenshots::take(
+                &programs,
+                &out,
+                if every { Pictures::EverySample } else { Pictures::Documentation },
+            )?;
             Ok(ExitCode::SUCCESS)
         }
         Task::Relay { to } => relay::pass_on(to).map(|()| ExitCode::SUCCESS),

@@ -127,6 +127,14 @@ impl Node {
         &self.state
     }
 
+    /// Adds to the operator's choices, for the next start.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn choose(&self, more: &str) -> Result<()> {
+        Ok(std::fs::write(self.config(), format!("{CONFIG}{more}"))?)
+    }
+
     /// The operator's choices. The firewall keeps people off the ranges that stand for the Internet here.
     fn config(&self) -> PathBuf {
         self.logs.join("agent.toml")

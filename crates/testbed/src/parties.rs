@@ -79,11 +79,29 @@ impl Parties<'_> {
     /// # Errors
     /// What the CLI says.
     pub fn issue_codes(&self, people: usize) -> Result<Vec<String>> {
+        self.admin(&["distributor", "add", DISTRIBUTOR, "--token-out", &self.file("distributor.token")])?;
+        self.issue_more_codes(people, 1)
+    }
+
+    /// More codes of the same distributor, each for so many devices.
+    ///
+    /// # Errors
+    /// What the CLI says.
+    pub fn issue_more_codes(&self, people: usize, devices: u64) -> Result<Vec<String>> {
         let token = self.file("distributor.token");
-        self.admin(&["distributor", "add", DISTRIBUTOR, "--token-out", &token])?;
-        let count = people.to_string();
-        let issue =
-            ["code", "issue", "--devices", "1", "--quota", "100TB", "--expires", "30d", "--count", &count];
+        let (count, devices) = (people.to_string(), devices.to_string());
+        let issue = [
+            "code",
+            "issue",
+            "--devices",
+            &devices,
+            "--quota",
+            "100TB",
+            "--expires",
+            "30d",
+            "--count",
+            &count,
+        ];
         let created: AccessCodesCreated =
             control_plane::answer(&mut self.cli(Some(Path::new(&token)), &issue))?;
         Ok(created.codes)
@@ -108,7 +126,8 @@ impl Parties<'_> {
             let nodes: Vec<Node> =
                 control_plane::answer(&mut self.cli(Some(&self.admin), &["node", "list"]))?;
             let node = nodes.first().context("the control plane knows no node after it has joined")?;
-            Ok(node.last_seen.map(|_| node.node.to_string()))
+            // The control plane places devices on it once it has completed a handshake with it.
+            Ok(node.endpoint_reached.then(|| node.node.to_string()))
         })
     }
 }

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use transparency_log::Hash;
 use wiregrant_core::socks5::Socks5Login;
-use wiregrant_core::socks5::metering::{Answer, Question};
+use wiregrant_core::socks5::metering::{Answer, Question, Rates};
 
 use crate::clock;
 
@@ -75,7 +75,8 @@ pub struct Order {
 pub fn serve(socket: &Path) -> Result<()> {
     let login = Socks5Login { username: USERNAME.parse()?, password_hash: Hash::of(PASSWORD.as_bytes()) };
     let mut stream = UnixStream::connect(socket)?;
-    let question = Question::Serve { logins: vec![login], refused_networks: Vec::new() };
+    let question =
+        Question::Serve { logins: vec![login], refused_networks: Vec::new(), rates: Rates::default() };
     stream.write_all(question.to_line().as_bytes())?;
     let mut line = Vec::new();
     BufReader::new(stream).read_until(b'\n', &mut line)?;

@@ -11,10 +11,11 @@ use anyhow::{Context as _, Result, anyhow};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tempfile::TempDir;
-use wiregrant_core::api::{Grant, Membership, StatementNote};
+use wiregrant_core::api::{Grant, InvitationCreated, Membership, StatementNote};
 use wiregrant_core::epoch::Schedule;
 use wiregrant_core::note::Signed;
 use wiregrant_core::statement::Statement;
+use wiregrant_core::usage_report::Class;
 
 use crate::client::Person;
 use crate::clock;
@@ -112,6 +113,39 @@ impl World {
         let mut world = Self { people, node, node_id, control_plane, sink, programs, network, logs, folder };
         world.wait_for_peers()?;
         Ok(world)
+    }
+
+    /// More access codes of the distributor, each for so many devices.
+    ///
+    /// # Errors
+    /// What the CLI says.
+    pub fn access_codes(&self, people: usize, devices: u64) -> Result<Vec<String>> {
+        let parties = Parties {
+            programs: &self.programs,
+            network: &self.network,
+            folder: self.folder.path(),
+            admin: self.control_plane.admin_token(),
+        };
+        parties.issue_more_codes(people, devices)
+    }
+
+    /// An invitation for another node of the operator.
+    ///
+    /// # Errors
+    /// What the CLI says.
+    pub fn invite(&self) -> Result<String> {
+        let create = ["invitation", "create", "--operator", OPERATOR, "--location", LOCATION];
+        Ok(self.ask::<InvitationCreated>(&create)?.invitation)
+    }
+
+    /// What the operator signs in with.
+    ///
+    /// # Errors
+    /// When its file is gone.
+    pub fn operator_token(&self) -> Result<String> {
+        let path = self.folder.path().join("operator.token");
+        let token = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        Ok(token.trim().to_owned())
     }
 
     /// The administrator's CLI.
@@ -240,7 +274,7 @@ impl World {
     /// # Errors
     /// When its interface is gone.
     pub fn node_counters(&self) -> Result<Counters> {
-        Counters::read(&self.network.node)
+        Counters::of_people(&self.network.node)
     }
 
     /// The people's counters and the node's, read at nearly the same moment.
@@ -276,23 +310,26 @@ impl World {
     /// What the CLI says.
     pub fn reported(&self) -> Result<Counters> {
         let lines = self.node_shown()?.usage;
-        Ok(lines.iter().fold(Counters::default(), |sum, line| {
+        // Invited is what nobody issued a code for: here the control plane's own handshake.
+        let of_people = lines.iter().filter(|line| line.class == Class::Assigned);
+        Ok(of_people.fold(Counters::default(), |sum, line| {
             sum.plus(Counters { received: line.received.get(), sent: line.sent.get() })
         }))
     }
 
-    /// Waits until everything the node's WireGuard has counted is stored in the control plane, to the byte, and gives it.
+    /// Waits until everything the node's WireGuard has counted is stored in the control plane, to the byte, and gives both as they
+    /// were then. A node goes on sending keepalives and handshakes to people who are gone, so neither may be read anew later.
     ///
     /// # Errors
     /// After `limit`, with the agent's and the control plane's logs.
-    pub fn wait_until_reported(&mut self, limit: Duration) -> Result<Counters> {
+    pub fn wait_until_reported(&mut self, limit: Duration) -> Result<(Counters, Counters)> {
         let (agent, control) = (self.node.log(), self.control_plane.log());
         let mut last = String::new();
         let waited = eventually("reports that equal the node's counters", limit, &[&agent, &control], || {
             self.still_runs()?;
             let (counted, reported) = (self.node_counters()?, self.reported()?);
             last = format!("the node counts {counted:?}, reported are {reported:?}");
-            Ok((counted == reported).then_some(counted))
+            Ok((counted == reported).then_some((counted, reported)))
         });
         waited.with_context(|| last)
     }
@@ -329,8 +366,11 @@ impl World {
         let (agent, control) = (self.node.log(), self.control_plane.log());
         eventually("all peers on the node", MOMENT, &[&agent, &control], || {
             self.still_runs()?;
-            let peers = self.network.node.exec(&format!("wg show {} peers", self.network.node.name()))?;
-            Ok((peers.lines().count() == self.people.len()).then_some(()))
+            let peers =
+                self.network.node.exec(&format!("wg show {} allowed-ips", self.network.node.name()))?;
+            // The control plane, one more peer, has no IPv4 address.
+            let of_people = peers.lines().filter(|peer| peer.contains('.')).count();
+            Ok((of_people == self.people.len()).then_some(()))
         })
     }
 }

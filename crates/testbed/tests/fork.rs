@@ -7,7 +7,7 @@ use support::{LIMIT, Traffic, turn, world};
 use testbed::process::{self, Process};
 use testbed::wait::eventually;
 use testbed::world::World;
-use wiregrant_core::api::{Evidence, Node, NodeState};
+use wiregrant_core::api::{Evidence, InvitationCreated, Node, NodeState};
 
 #[test]
 fn two_agents_with_one_key_freeze_the_node_until_a_person_decides() {
@@ -44,6 +44,24 @@ fn two_agents_with_one_key_freeze_the_node_until_a_person_decides() {
         assert!(text.contains(&format!("\nsequence {}\n", fork.sequence)), "{text}");
         assert!(text.contains(&format!("\nnode {id}\n")), "{text}");
     }
+
+    // The same as files that convict the node before anybody who has nothing else.
+    let files = world.folder().join("evidence");
+    let save = ["node", "evidence", &id, "--save", files.to_str().unwrap()];
+    process::run(&mut world.admin(&save)).unwrap();
+    let saved: Vec<_> = std::fs::read_dir(&files).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(!saved.is_empty(), "no file for {evidence:?}");
+    let log_key = std::fs::read_to_string(world.control_plane.public().join("log/vkey")).unwrap();
+    let verify = |arguments: &[&str]| {
+        let mut verify = std::process::Command::new(&world.programs.cli);
+        verify.args(["verify", "proof", saved[0].to_str().unwrap()]).args(arguments).output().unwrap()
+    };
+    let checked = verify(&["--log-key", log_key.trim()]);
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(checked.status.success() && said.contains(&format!("node {id}")), "{said}");
+    let text = std::fs::read_to_string(&saved[0]).unwrap();
+    std::fs::write(&saved[0], text.replacen("\npeers ", "\npeers 1", 1)).unwrap();
+    assert_eq!(verify(&[]).status.code(), Some(1));
 
     // The person ends the second agent and lets the node in again: it goes on from what was accepted.
     let frozen_at = world.node_shown().unwrap().sequence;
@@ -118,5 +136,71 @@ fn a_node_restored_from_yesterdays_backup_adopts_its_own_head_and_is_not_taken_f
     let lost = missing(&world).unwrap();
     let total = world.node_counters().unwrap().total();
     assert!(lost < total / 2, "{lost} of {total} bytes are missing");
+    assert_eq!(world.verify().unwrap()["result"], "ok");
+}
+
+#[test]
+fn a_node_that_changes_its_key_or_loses_it_goes_on_as_the_same_node() {
+    let _turn = turn();
+    let mut world = world();
+    let mut traffic = Traffic::start(&world);
+    let (agent, control) = (world.node.log(), world.control_plane.log());
+    let logs = [agent.as_path(), &control];
+    let mut two_more_reports = |world: &mut World| {
+        let now_at = world.node_shown().unwrap().sequence;
+        eventually("two more reports", LIMIT, &logs, || {
+            traffic.go_on(world);
+            world.still_runs()?;
+            Ok((world.node_shown()?.sequence >= now_at + 2).then_some(()))
+        })
+        .unwrap();
+    };
+    two_more_reports(&mut world);
+
+    let state = world.node.state().to_owned();
+    let vkey = |world: &World| -> anyhow::Result<String> {
+        let mut rekey = world.network.node.command(&world.programs.agent);
+        process::run(rekey.arg("rekey").arg("--state-dir").arg(&state))
+    };
+    let running = vkey(&world).unwrap_err().to_string();
+    assert!(running.contains("another wiregrant-agent"), "{running}");
+    // A report that is just on its way has to arrive first.
+    eventually("a new key", LIMIT, &logs, || {
+        world.node.stop();
+        let rekeyed = vkey(&world);
+        world.node.start(&world.network.node)?;
+        match rekeyed {
+            Ok(said) => Ok(said.contains(&world.node_id).then_some(())),
+            Err(error) if error.to_string().contains("not acknowledged yet") => Ok(None),
+            Err(error) => Err(error),
+        }
+    })
+    .unwrap();
+    two_more_reports(&mut world);
+
+    // The disk died. People's files name the WireGuard key, of which there was a copy.
+    world.node.kill_9().unwrap();
+    let wireguard_key = std::fs::read(state.join("wireguard.key")).unwrap();
+    std::fs::remove_dir_all(&state).unwrap();
+    std::fs::create_dir(&state).unwrap();
+    std::fs::write(state.join("wireguard.key"), wireguard_key).unwrap();
+    let invited: InvitationCreated = world.ask(&["node", "invite", &world.node_id.clone()]).unwrap();
+    let endpoint = world.node_shown().unwrap().endpoint;
+    let mut join = world.network.node.command(&world.programs.agent);
+    join.args(["join", &invited.invitation, "--endpoint", &endpoint]);
+    join.args(["--interface", world.network.node.name(), "--state-dir"]).arg(&state);
+    let joined = process::run(&mut join).unwrap();
+    assert!(joined.contains(&world.node_id), "{joined}");
+    world.node.start(&world.network.node).unwrap();
+    two_more_reports(&mut world);
+
+    let shown = world.node_shown().unwrap();
+    assert_eq!(shown.state, NodeState::Active);
+    traffic.finish();
+    let (reported, counted) = (world.reported().unwrap(), world.node_counters().unwrap());
+    assert!(
+        reported.received <= counted.received && reported.sent <= counted.sent,
+        "{reported:?} of {counted:?}"
+    );
     assert_eq!(world.verify().unwrap()["result"], "ok");
 }

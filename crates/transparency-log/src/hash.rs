@@ -11,6 +11,9 @@ use crate::error::{LogError, excerpt};
 /// Length of a hash in bytes.
 pub const HASH_BYTES: usize = 32;
 
+/// Length of a hash as text.
+const HASH_CHARS: usize = 44;
+
 /// Root of the tree without leaves: SHA-256 of nothing (RFC 9162, 2.1.1).
 pub const EMPTY_ROOT: Hash = Hash([
     0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27,
@@ -40,7 +43,9 @@ impl Hash {
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&BASE64.encode(&self.0))
+        let mut text = [0; HASH_CHARS];
+        BASE64.encode_mut(&self.0, &mut text);
+        f.write_str(std::str::from_utf8(&text).expect("base64 is ASCII"))
     }
 }
 
@@ -56,11 +61,18 @@ impl FromStr for Hash {
     fn from_str(text: &str) -> Result<Self, LogError> {
         let refused = || LogError::HashFormat { found: excerpt(text) };
         // The length is checked first so that a long text costs nothing to refuse.
-        if text.len() != BASE64.encode_len(HASH_BYTES) {
+        if text.len() != HASH_CHARS {
             return Err(refused());
         }
-        let bytes = BASE64.decode(text.as_bytes()).map_err(|_| refused())?;
-        bytes.try_into().map(Self).map_err(|_| refused())
+        // 44 characters without padding are 33 bytes.
+        let mut bytes = [0; HASH_BYTES + 1];
+        match BASE64.decode_mut(text.as_bytes(), &mut bytes) {
+            Ok(HASH_BYTES) => {
+                let [hash @ .., _] = bytes;
+                Ok(Self(hash))
+            }
+            _ => Err(refused()),
+        }
     }
 }
 

@@ -44,13 +44,7 @@ impl Note {
     /// # Errors
     /// [`LogError::TooLong`], [`LogError::NoteFormat`], [`LogError::SignatureLine`] or [`LogError::SignatureCount`].
     pub fn parse(note: &str) -> Result<Self, LogError> {
-        check_text(note)?;
-        // Signature lines are never empty, so the last empty line is the one that separates.
-        let split = note.rfind("\n\n").ok_or(NO_SEPARATOR)?;
-        let (text, signatures) = (&note[..=split], &note[split + 2..]);
-        if signatures.is_empty() {
-            return Err(LogError::NoteFormat { reason: "no signature line after the empty line" });
-        }
+        let (text, signatures) = split(note)?;
         Ok(Self { text: text.to_owned(), signatures: parse_lines(signatures)? })
     }
 
@@ -59,17 +53,28 @@ impl Note {
     /// # Errors
     /// As [`Note::parse`]; [`LogError::NoteFormat`] and [`LogError::SignatureCount`] also for the narrower form.
     pub fn parse_sole(note: &str) -> Result<Self, LogError> {
-        let note = Self::parse(note)?;
-        if note.signatures.len() != 1 {
-            return Err(LogError::SignatureCount { count: note.signatures.len(), limit: 1 });
-        }
-        if !note.text.is_ascii() {
+        let (text, signature) = Self::split_sole(note)?;
+        Ok(Self { text: text.to_owned(), signatures: vec![signature] })
+    }
+
+    /// As [`Note::parse_sole`], without a copy of the text.
+    ///
+    /// # Errors
+    /// As [`Note::parse_sole`].
+    pub fn split_sole(note: &str) -> Result<(&str, NoteSignature), LogError> {
+        let (text, signatures) = split(note)?;
+        let mut signatures = parse_lines(signatures)?;
+        let count = signatures.len();
+        let Some(signature) = signatures.pop().filter(|_| count == 1) else {
+            return Err(LogError::SignatureCount { count, limit: 1 });
+        };
+        if !text.is_ascii() {
             return Err(LogError::NoteFormat { reason: "the text is not ASCII" });
         }
-        if note.text.lines().any(str::is_empty) {
+        if text.starts_with('\n') || text.contains("\n\n") {
             return Err(LogError::NoteFormat { reason: "the text has an empty line" });
         }
-        Ok(note)
+        Ok((text, signature))
     }
 
     /// The same note with one signature line more, in place of those of the same key. The first line, the author's,
@@ -108,10 +113,7 @@ impl Note {
         let (name, key_id) = (verifier.name(), verifier.key_id());
         match self.lines_by(name, key_id).as_slice() {
             [] => Err(LogError::NotSigned { name: excerpt(name), key_id }),
-            [line] => match <&[u8; 64]>::try_from(line.signature.as_slice()) {
-                Ok(signature) if verifier.verify(self.text.as_bytes(), signature) => Ok(()),
-                _ => Err(LogError::BadSignature { name: excerpt(name), key_id }),
-            },
+            [line] => line.verified_by(&self.text, verifier),
             more => Err(LogError::SignedTwice { name: excerpt(name), key_id, count: more.len() }),
         }
     }
@@ -125,6 +127,21 @@ impl fmt::Display for Note {
 }
 
 impl NoteSignature {
+    /// Whether this is the line of this key and verifies strictly over `text`, a note's text with its final newline.
+    ///
+    /// # Errors
+    /// [`LogError::NotSigned`] where it is another key's line, or [`LogError::BadSignature`].
+    pub fn verified_by(&self, text: &str, verifier: &Verifier) -> Result<(), LogError> {
+        let (name, key_id) = (verifier.name(), verifier.key_id());
+        if !self.is_by(name, key_id) {
+            return Err(LogError::NotSigned { name: excerpt(name), key_id });
+        }
+        match <&[u8; 64]>::try_from(self.signature.as_slice()) {
+            Ok(signature) if verifier.verify(text.as_bytes(), signature) => Ok(()),
+            _ => Err(LogError::BadSignature { name: excerpt(name), key_id }),
+        }
+    }
+
     /// Whether the line carries this name and this key id.
     fn is_by(&self, name: &str, key_id: u32) -> bool {
         self.name == name && self.key_id == key_id
@@ -180,6 +197,18 @@ pub(crate) fn parse_lines(lines: &str) -> Result<Vec<NoteSignature>, LogError> {
 }
 
 const NO_SEPARATOR: LogError = LogError::NoteFormat { reason: "no empty line between text and signatures" };
+
+/// A note's text and its signature lines, unread.
+fn split(note: &str) -> Result<(&str, &str), LogError> {
+    check_text(note)?;
+    // Signature lines are never empty, so the last empty line is the one that separates.
+    let at = note.rfind("\n\n").ok_or(NO_SEPARATOR)?;
+    let (text, signatures) = (&note[..=at], &note[at + 2..]);
+    if signatures.is_empty() {
+        return Err(LogError::NoteFormat { reason: "no signature line after the empty line" });
+    }
+    Ok((text, signatures))
+}
 
 /// What holds for a note's text and for the whole note alike: bounded, ends in a newline, no other control character.
 pub(crate) fn check_text(text: &str) -> Result<(), LogError> {

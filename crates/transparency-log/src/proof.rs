@@ -49,6 +49,23 @@ pub fn inclusion_proof<S: HashSource>(index: u64, size: u64, source: &S) -> Resu
     range_hashes(&inclusion_ranges(index, size)?, size, source)
 }
 
+/// The inclusion proofs of consecutive entries in the tree of `size` leaves, in their order: for each what [`inclusion_proof`]
+/// gives. Each tile is read once, and each subtree hashed once, however many paths it lies beside.
+///
+/// # Errors
+/// As [`inclusion_proof`].
+pub fn inclusion_proofs<S: HashSource>(
+    entries: Range<u64>,
+    size: u64,
+    source: &S,
+) -> Result<Vec<Vec<Hash>>, S::Error> {
+    let mut subtrees = Subtrees { size, source, tiles: BTreeMap::new(), hashed: BTreeMap::new() };
+    let mut proof = |index| {
+        inclusion_ranges(index, size)?.iter().map(|range| subtrees.hash(range)).collect::<Result<_, _>>()
+    };
+    entries.map(&mut proof).collect()
+}
+
 /// The proof that the tree of `new` leaves continues the one of `old` (RFC 9162, 2.1.4.1), read from the tiles of the
 /// tree of `new` leaves. Empty when `old` is 0 or equals `new`.
 ///
@@ -147,8 +164,34 @@ pub fn verify_consistency(
     let (first, rest) = if old_size.is_power_of_two() {
         (old_root, proof)
     } else {
-        proof.split_first().ok_or_else(|| wrong_length.clone())?
+        proof.split_first().ok_or(wrong_length)?
     };
+    let (old_hash, new_hash) = climb(old_size, new_size, first, rest)?;
+    check_root(old_size, old_hash, old_root)?;
+    check_root(new_size, new_hash, new_root)
+}
+
+/// The root of the first `old_size` leaves of the tree of `new_size` leaves under `new_root`, as a consistency proof shows it.
+/// `None` where the proof does not lead to `new_root`, or does not say: it holds nothing of the old tree where that is empty, or
+/// a perfect tree within a larger one.
+///
+/// A witness that is shown another history than the one it knows gets evidence from this.
+#[must_use]
+pub fn proven_old_root(old_size: u64, new_size: u64, new_root: &Hash, proof: &[Hash]) -> Option<Hash> {
+    if old_size == new_size && proof.is_empty() {
+        return Some(*new_root);
+    }
+    if old_size == 0 || old_size >= new_size || old_size.is_power_of_two() {
+        return None;
+    }
+    let (first, rest) = proof.split_first()?;
+    let (old_root, found) = climb(old_size, new_size, first, rest).ok()?;
+    (found == *new_root).then_some(old_root)
+}
+
+/// Both roots that a consistency proof leads to, from its first node upwards; `0 < old_size < new_size`.
+fn climb(old_size: u64, new_size: u64, first: &Hash, rest: &[Hash]) -> Result<(Hash, Hash), LogError> {
+    let wrong_length = LogError::ProofLength { hashes: rest.len() };
     let (mut node, mut last) = (old_size - 1, new_size - 1);
     let levels = node.trailing_ones();
     (node, last) = (node >> levels, last >> levels);
@@ -167,11 +210,7 @@ pub fn verify_consistency(
         }
         (node, last) = (node >> 1, last >> 1);
     }
-    if last != 0 {
-        return Err(wrong_length);
-    }
-    check_root(old_size, old_hash, old_root)?;
-    check_root(new_size, new_hash, new_root)
+    if last == 0 { Ok((old_hash, new_hash)) } else { Err(wrong_length) }
 }
 
 fn check_root(size: u64, computed: Hash, expected: &Hash) -> Result<(), LogError> {
@@ -270,6 +309,48 @@ fn subtrees(range: &Range<u64>) -> impl Iterator<Item = Subtree> + use<> {
         rest.start += 1 << height;
         Some(Subtree { height, start })
     })
+}
+
+/// Subtrees of a tree of `size` leaves that were hashed already, with the tiles that were read for them.
+struct Subtrees<'a, S> {
+    size: u64,
+    source: &'a S,
+    tiles: BTreeMap<TileId, Vec<Hash>>,
+    /// By the leaves where they begin and end.
+    hashed: BTreeMap<(u64, u64), Hash>,
+}
+
+impl<S: HashSource> Subtrees<'_, S> {
+    /// Merkle tree hash of a range that is a subtree (RFC 9162, 2.1.1). At most 63 deep.
+    fn hash(&mut self, range: &Range<u64>) -> Result<Hash, S::Error> {
+        let leaves = range.end - range.start;
+        if leaves.is_power_of_two() && leaves.ilog2().is_multiple_of(8) {
+            return self.stored(&Subtree { height: leaves.ilog2(), start: range.start });
+        }
+        let key = (range.start, range.end);
+        if let Some(hash) = self.hashed.get(&key) {
+            return Ok(*hash);
+        }
+        let middle = range.start + split(leaves);
+        let hash = node_hash(&self.hash(&(range.start..middle))?, &self.hash(&(middle..range.end))?);
+        self.hashed.insert(key, hash);
+        Ok(hash)
+    }
+
+    /// A hash that stands in a tile.
+    fn stored(&mut self, subtree: &Subtree) -> Result<Hash, S::Error> {
+        let (tile, row) = subtree.in_tile(self.size);
+        if let Some(hashes) = self.tiles.get(&tile) {
+            return Ok(hashes[row.start]);
+        }
+        let hashes = self.source.tile(tile)?;
+        if hashes.len() != usize::from(tile.width) {
+            return Err(LogError::TileWidth { tile: tile.path(), found: hashes.len() }.into());
+        }
+        let hash = hashes[row.start];
+        self.tiles.insert(tile, hashes);
+        Ok(hash)
+    }
 }
 
 fn tiles_of(ranges: &[Range<u64>], size: u64) -> BTreeSet<TileId> {

@@ -1,12 +1,13 @@
 //! Proofs against an independent implementation (the crate `tlog_tiles`), and against those who tamper with them.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use transparency_log::{
     EMPTY_ROOT, Hash, HashSource, LogError, MAX_TREE_SIZE, MemoryTree, TileId, consistency_proof,
-    consistency_tiles, encode_tile, inclusion_proof, inclusion_tiles, leaf_hash, root_tiles, tiles_between,
-    tiles_for, tree_root, verify_consistency, verify_inclusion,
+    consistency_tiles, encode_tile, inclusion_proof, inclusion_proofs, inclusion_tiles, leaf_hash,
+    proven_old_root, root_tiles, tiles_between, tiles_for, tree_root, verify_consistency, verify_inclusion,
 };
 
 fn leaf(index: u64) -> Hash {
@@ -51,6 +52,47 @@ fn below(limit: u64) -> impl Strategy<Value = (u64, u64)> {
 }
 
 const GROWN: u64 = 1_100;
+
+#[test]
+fn proofs_of_a_batch_are_those_of_its_entries_one_by_one_and_read_each_tile_once() {
+    let tree = tree(GROWN);
+    for (entries, size) in [
+        (0..0, 1),
+        (0..1, 1),
+        (0..40, 40),
+        (250..262, 262),
+        (7..700, 700),
+        (1_000..GROWN, GROWN),
+        (0..GROWN, GROWN),
+    ] {
+        let one_by_one: Vec<_> =
+            entries.clone().map(|index| inclusion_proof(index, size, &tree).unwrap()).collect();
+        let tiles: Vec<TileId> =
+            entries.clone().flat_map(|index| inclusion_tiles(index, size).unwrap()).collect();
+        let once = ReadOnce { held: held(&tree, tiles), read: RefCell::default() };
+        assert_eq!(inclusion_proofs(entries, size, &once).unwrap(), one_by_one);
+    }
+    assert!(matches!(
+        inclusion_proofs(3..8, 7, &tree),
+        Err(LogError::IndexOutsideTree { index: 7, size: 7 })
+    ));
+    assert!(matches!(inclusion_proofs(0..1, 2, &BTreeMap::new()), Err(LogError::MissingTile { .. })));
+}
+
+/// Tiles that are asked for once at most.
+struct ReadOnce {
+    held: BTreeMap<TileId, Vec<Hash>>,
+    read: RefCell<BTreeSet<TileId>>,
+}
+
+impl HashSource for ReadOnce {
+    type Error = LogError;
+
+    fn tile(&self, tile: TileId) -> Result<Vec<Hash>, LogError> {
+        assert!(self.read.borrow_mut().insert(tile), "{tile} is read again");
+        self.held.tile(tile)
+    }
+}
 
 #[test]
 fn every_root_and_proof_of_small_trees_is_that_of_the_other_implementation() {
@@ -196,6 +238,25 @@ proptest! {
         if other != index {
             prop_assert!(verify_inclusion(&leaf(other), index, size, &proof, &root).is_err());
             prop_assert!(verify_inclusion(&leaf_hash, other, size, &proof, &root).is_err());
+        }
+    }
+
+    #[test]
+    fn a_consistency_proof_shows_the_old_root_or_nothing(
+        (old, new) in below(GROWN),
+        (way, position, bit) in (0_usize..4, 0_usize..12, 0_usize..256),
+    ) {
+        let tree = tree(new);
+        let (old_root, new_root) = (tree.root_at(old).unwrap(), tree.root_at(new).unwrap());
+        let proof = tree.consistency_proof(old, new).unwrap();
+        let shown = proven_old_root(old, new, &new_root, &proof);
+        prop_assert_eq!(shown, (old > 0 && !old.is_power_of_two()).then_some(old_root));
+        prop_assert_eq!(proven_old_root(new, new, &new_root, &[]), Some(new_root));
+        let changed = tampered(&proof, way, position, bit);
+        if let Some(shown) = proven_old_root(old, new, &new_root, &changed) {
+            // Whatever leads to the new root is a proof, and of the root that it shows.
+            prop_assert_eq!(verify_consistency(old, &shown, new, &new_root, &changed), Ok(()));
+            prop_assert_eq!(shown, old_root);
         }
     }
 

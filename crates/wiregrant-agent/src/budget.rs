@@ -1,19 +1,23 @@
 //! What the operator gives: so many gigabytes a month, at certain hours of the day. When it is given, the node serves nobody until
-//! there is some again. Rates are the firewall's.
+//! there is some again. Rates are held by the firewall and by the SOCKS5 service, each its part.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::str::FromStr;
 
 use serde::Deserialize;
 use wiregrant_core::api::Pause;
+use wiregrant_core::socks5::metering::Rates;
 use wiregrant_core::{Bytes, FactError, Timestamp};
 
 use crate::clock::Moment;
-use crate::config::Budget;
+use crate::config::{Budget, Config};
 use crate::keeper::Keeper;
 
 /// 10^9: an operator's traffic is counted in decimal gigabytes.
 const BYTES_PER_GIGABYTE: u64 = 1_000_000_000;
+/// Bytes a second of one megabit a second.
+const BYTES_OF_MEGABIT: u64 = 1_000_000 / 8;
 const MINUTES_PER_DAY: u32 = 24 * 60;
 
 /// A stretch of each day in UTC, written `22:00-06:00`: from the first minute to before the second, over midnight when the second is
@@ -89,6 +93,39 @@ impl Budget {
     }
 }
 
+impl Config {
+    /// What may pass the tunnel: what the SOCKS5 service, if there is one, does not have.
+    #[must_use]
+    pub fn tunnel_rates(&self) -> Rates {
+        let all = self.budget.megabits_per_second.map(bytes_of_megabits);
+        let all = match &self.socks5.socket {
+            Some(_) => all.map(|all| all.saturating_sub(self.socks5_bytes().unwrap_or_default())),
+            None => all,
+        };
+        self.rates(all)
+    }
+
+    /// What may pass the SOCKS5 service.
+    #[must_use]
+    pub fn socks5_rates(&self) -> Rates {
+        self.rates(self.socks5_bytes())
+    }
+
+    fn socks5_bytes(&self) -> Option<u64> {
+        let half = self.budget.megabits_per_second.map(|all| bytes_of_megabits(all) / 2);
+        self.socks5.megabits_per_second.map(bytes_of_megabits).or(half)
+    }
+
+    fn rates(&self, all: Option<u64>) -> Rates {
+        let device = self.budget.device_megabits_per_second.map(bytes_of_megabits);
+        Rates { all: all.and_then(NonZeroU64::new), device: device.and_then(NonZeroU64::new) }
+    }
+}
+
+fn bytes_of_megabits(megabits_per_second: u64) -> u64 {
+    megabits_per_second.saturating_mul(BYTES_OF_MEGABIT)
+}
+
 impl Keeper {
     /// Judges anew whether the node is to serve, by the last sample. While the clock cannot be trusted the hour is not known: a
     /// node that serves goes on, and one that pauses for its hours waits.
@@ -128,6 +165,23 @@ mod tests {
     fn at(hour: u64, minute: u64) -> Timestamp {
         let day: Timestamp = "2026-07-06T00:00:00Z".parse().unwrap();
         day.plus_seconds(hour * 3600 + minute * 60)
+    }
+
+    #[test]
+    fn what_the_socks5_service_may_use_the_tunnel_may_not() {
+        let of = |text: &str| {
+            let config = Config::parse(text).unwrap();
+            let bytes = |rates: Rates| [rates.all, rates.device].map(|rate| rate.map_or(0, NonZeroU64::get));
+            (bytes(config.tunnel_rates()), bytes(config.socks5_rates()))
+        };
+        let socket = "[socks5]\nsocket = '/run/x'\n";
+        let budget = "[budget]\nmegabits_per_second = 8\ndevice_megabits_per_second = 2\n";
+        assert_eq!(of(budget).0, [1_000_000, 250_000]);
+        assert_eq!(of(&format!("{budget}{socket}")), ([500_000, 250_000], [500_000, 250_000]));
+        let part = format!("{budget}{socket}megabits_per_second = 1");
+        assert_eq!(of(&part), ([875_000, 250_000], [125_000, 250_000]));
+        assert_eq!(of(&format!("{socket}megabits_per_second = 1")), ([0, 0], [125_000, 0]));
+        assert_eq!(of(socket), ([0, 0], [0, 0]));
     }
 
     #[test]

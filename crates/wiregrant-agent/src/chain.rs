@@ -271,7 +271,10 @@ fn own_report(
 ) -> Result<Signed<UsageReport>, ChainError> {
     let not_ours = |reason: String| ChainError::NotOurs { sequence, reason };
     let report = Signed::<UsageReport>::parse(note).map_err(|error| not_ours(error.to_string()))?;
-    report.verified_by(own).map_err(|error| not_ours(error.to_string()))?;
+    let former = enrolment.former_keys().map_err(|error| not_ours(error.to_string()))?;
+    if !former.iter().any(|key| report.verified_by(key).is_ok()) {
+        report.verified_by(own).map_err(|error| not_ours(error.to_string()))?;
+    }
     let content = report.content();
     if content.sequence != sequence || content.node != enrolment.node || content.log != enrolment.log {
         return Err(not_ours(format!(

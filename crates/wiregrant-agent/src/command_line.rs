@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use thiserror::Error;
+use transparency_log::WitnessPolicy;
 use wiregrant_core::FactError;
 
 use crate::config::{self, Config, Source};
@@ -12,7 +13,8 @@ use crate::host::{doctor, down};
 use crate::state_dir::{self, StateDir};
 use crate::watch::{self, Form};
 use crate::wireguard::{InterfaceName, Starter};
-use crate::{clock, endpoint, join, run, status};
+use crate::witnesses::Witnesses;
+use crate::{clock, endpoint, join, prove, rekey, run, status};
 
 /// The node agent of wiregrant: manages WireGuard peers, counts what they move, and reports it signed.
 #[derive(Debug, Parser)]
@@ -32,6 +34,12 @@ enum Command {
     CheckConfig(CheckConfigArguments),
     /// Show how the node stands.
     Status(StatusArguments),
+    /// Show that every acknowledged report is in the log, as a mirror, a folder or a web server has it. Exit code 1 when one is
+    /// not, and then evidence for anybody; 2 when the log cannot be read or is not this node's.
+    Prove(ProveArguments),
+    /// Replace this node's identity key by a new one, which the present one announces. The agent has to be stopped first. Where the
+    /// key is lost or in wrong hands, `wiregrant node invite` makes an invitation with which the node goes on.
+    Rekey(RekeyArguments),
     /// Say what this host has and what it lacks for a node, and how to get it. Nothing is changed; exit code 1 when something is
     /// missing.
     Doctor(DoctorArguments),
@@ -57,6 +65,8 @@ struct JoinArguments {
     endpoint: Option<String>,
     #[command(flatten)]
     state: State,
+    #[command(flatten)]
+    witnesses: Witnesses,
     /// The WireGuard interface to make.
     #[arg(long, value_name = "NAME", default_value = "wg-grant0")]
     interface: InterfaceName,
@@ -107,6 +117,29 @@ struct StatusArguments {
 }
 
 #[derive(Debug, Args)]
+struct ProveArguments {
+    /// The public files: a folder, or the address of a control plane or of a mirror.
+    #[arg(value_name = "URL|FOLDER")]
+    place: String,
+    #[command(flatten)]
+    state: State,
+    #[command(flatten)]
+    witnesses: Witnesses,
+    /// Where evidence goes, should there be any.
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    evidence: PathBuf,
+    /// As one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct RekeyArguments {
+    #[command(flatten)]
+    state: State,
+}
+
+#[derive(Debug, Args)]
 struct DoctorArguments {
     #[command(flatten)]
     state: State,
@@ -122,6 +155,9 @@ struct DoctorArguments {
 struct DownArguments {
     #[command(flatten)]
     state: State,
+    /// The operator's choices, for the SOCKS5 service's socket; without it the file at its usual place, if there is one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 /// A command line that is wrong in a way only its execution finds.
@@ -141,7 +177,8 @@ impl CommandLine {
                 let invitation = arguments.invitation.parse().map_err(UsageError)?;
                 let interface = arguments.interface.to_string();
                 let choices = Choices { interface, backend: arguments.backend };
-                let enrolment = join::join(&dir, &invitation, arguments.endpoint, choices)?;
+                let policy = demanded(&arguments.witnesses)?;
+                let enrolment = join::join(&dir, &invitation, arguments.endpoint, choices, policy.as_ref())?;
                 print(&format!(
                     "joined as {} of operator {}, reached at {}\nnext: wiregrant-agent run --state-dir {}\n",
                     enrolment.node,
@@ -171,6 +208,25 @@ impl CommandLine {
                     if file.exists() { "can be used" } else { "not there, so everything has its default" };
                 print(&format!("{}: {verdict}\n", file.display()))
             }
+            Command::Prove(arguments) => {
+                let policy = demanded(&arguments.witnesses)?;
+                let dir = StateDir::new(&arguments.state.state_dir);
+                let proved = prove::prove(&dir, &arguments.place, policy.as_ref(), &arguments.evidence)?;
+                if arguments.json {
+                    print(&(serde_json::to_string_pretty(&proved)? + "\n"))?;
+                } else {
+                    print(&proved.text())?;
+                }
+                anyhow::ensure!(proved.holds(), "not every acknowledged report is in the log that was shown");
+                Ok(())
+            }
+            Command::Rekey(arguments) => {
+                let vkey = rekey::rekey(&StateDir::new(&arguments.state.state_dir))?;
+                let folder = arguments.state.state_dir.display();
+                print(&format!(
+                    "the node's key is now {vkey}\nnext: wiregrant-agent run --state-dir {folder}\n"
+                ))
+            }
             Command::Doctor(arguments) => {
                 let config = Config::read(arguments.config.as_deref())?;
                 let checks = doctor::examine(&StateDir::new(&arguments.state.state_dir), &config)?;
@@ -182,7 +238,8 @@ impl CommandLine {
                 doctor::verdict(&checks)
             }
             Command::Down(arguments) => {
-                let done = down::down(&StateDir::new(&arguments.state.state_dir))?;
+                let config = Config::read(arguments.config.as_deref())?;
+                let done = down::down(&StateDir::new(&arguments.state.state_dir), config)?;
                 let folder = arguments.state.state_dir.display();
                 let done: String = done.iter().map(|line| format!("{line}\n")).collect();
                 print(&format!("{done}down; keys and journal stay in {folder}\n"))
@@ -201,6 +258,10 @@ impl CommandLine {
             }
         }
     }
+}
+
+fn demanded(witnesses: &Witnesses) -> Result<Option<WitnessPolicy>, UsageError> {
+    witnesses.policy().map_err(|error| UsageError(FactError::Signature(format!("--witness: {error}"))))
 }
 
 /// Standard output, where a closed pipe is an error and not a panic.

@@ -72,6 +72,8 @@ impl Keeper {
             endpoint: self.enrolment.endpoint.clone(),
             socks5_endpoint: self.config.socks5.endpoint.clone(),
             paused: self.paused,
+            megabits_per_second: self.config.budget.megabits_per_second,
+            gigabytes_per_month: self.config.budget.gigabytes_per_month,
             levels: Vec::new(),
         };
         let levels = self.levels();

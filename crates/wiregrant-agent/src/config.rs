@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
+use transparency_log::{CosignerVerifier, WitnessPolicy};
 
 use crate::budget::Hours;
 
@@ -36,6 +37,8 @@ pub struct Config {
     pub socks5: Socks5,
     /// Figures for Prometheus.
     pub metrics: Metrics,
+    /// Whose cosignatures are demanded of what the control plane publishes.
+    pub witnesses: Witnesses,
 }
 
 /// Where the choices of a run come from: the file, and what the command line says instead of it, each time it is read.
@@ -71,9 +74,10 @@ impl Source {
 pub struct Budget {
     /// Gigabytes (10^9 bytes) served in a calendar month, UTC, received and sent together; without limit when absent.
     pub gigabytes_per_month: Option<u64>,
-    /// Megabits (10^6 bits) a second for all devices together, each way; without limit when absent.
+    /// Megabits (10^6 bits) a second for all devices together, each way; without limit when absent. Where there is a SOCKS5
+    /// service, it has a part of them.
     pub megabits_per_second: Option<u64>,
-    /// Megabits a second for one device, each way; without limit when absent.
+    /// Megabits a second for one device at each service, each way; without limit when absent.
     pub device_megabits_per_second: Option<u64>,
     /// The hours of the day, UTC, in which it serves, such as `"22:00-06:00"`; always when absent.
     pub hours: Option<Hours>,
@@ -103,6 +107,9 @@ pub struct Socks5 {
     pub socket: Option<PathBuf>,
     /// Where people reach it, `host:port`.
     pub endpoint: Option<String>,
+    /// How many of `budget.megabits_per_second` it may use, each way; the tunnel has the others. Half of them when absent; where
+    /// the budget has no such limit, this one is the service's alone.
+    pub megabits_per_second: Option<u64>,
 }
 
 /// Prometheus metrics.
@@ -111,6 +118,42 @@ pub struct Socks5 {
 pub struct Metrics {
     /// The loopback address to serve them on; not served when absent.
     pub listen: Option<SocketAddr>,
+}
+
+/// The witnesses. Where one is named, the agent looks at both public logs as often as it reports.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Witnesses {
+    /// Their keys, from the witnesses themselves; none by default.
+    pub keys: Vec<String>,
+    /// How many of them must have cosigned; all when absent.
+    pub required: Option<usize>,
+}
+
+impl Witnesses {
+    /// The demand; `None` where no witness is named.
+    ///
+    /// # Errors
+    /// By field, value and way out.
+    pub fn policy(&self) -> anyhow::Result<Option<WitnessPolicy>> {
+        if self.keys.is_empty() {
+            ensure!(
+                self.required.is_none(),
+                "witnesses.required: {} of no witness; name their keys in witnesses.keys",
+                self.required.unwrap_or_default()
+            );
+            return Ok(None);
+        }
+        let key = |key: &String| {
+            let read = key.parse::<CosignerVerifier>();
+            read.with_context(|| {
+                format!("witnesses.keys: {key:?} is no witness's key; ask the witness for its `vkey`")
+            })
+        };
+        let keys = self.keys.iter().map(key).collect::<anyhow::Result<Vec<_>>>()?;
+        let required = self.required.unwrap_or(keys.len());
+        Ok(Some(WitnessPolicy::new(keys, required).context("witnesses")?))
+    }
 }
 
 impl Default for Config {
@@ -124,6 +167,7 @@ impl Default for Config {
             firewall: Firewall::default(),
             socks5: Socks5::default(),
             metrics: Metrics::default(),
+            witnesses: Witnesses::default(),
         }
     }
 }
@@ -179,6 +223,15 @@ impl Config {
         in_range("budget.gigabytes_per_month", self.budget.gigabytes_per_month, 1, 1_000_000_000)?;
         in_range("budget.megabits_per_second", self.budget.megabits_per_second, 1, 1_000_000)?;
         in_range("budget.device_megabits_per_second", self.budget.device_megabits_per_second, 1, 1_000_000)?;
+        in_range("socks5.megabits_per_second", self.socks5.megabits_per_second, 1, 1_000_000)?;
+        if let (Some(all), Some(part)) = (self.budget.megabits_per_second, self.socks5.megabits_per_second) {
+            ensure!(
+                part < all,
+                "socks5.megabits_per_second: {part} is to be less than budget.megabits_per_second, which is {all}: the tunnel \
+                 has what is left"
+            );
+        }
+        self.witnesses.policy()?;
         if let Some(listen) = self.metrics.listen {
             ensure!(
                 listen.ip().is_loopback(),
@@ -200,6 +253,7 @@ fn in_range(field: &str, value: Option<u64>, least: u64, most: u64) -> anyhow::R
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use transparency_log::CosignerKey;
 
     #[test]
     fn an_empty_file_is_the_default_and_port_25_is_blocked_in_it() {
@@ -210,14 +264,22 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_named_with_its_field() {
+        let witness = CosignerKey::new("witness.example/w1", [1; 32]).unwrap().verifier();
         for (text, named) in [
             ("sample_seconds = 0", "sample_seconds: 0 is not 1 to 3600"),
             ("[metrics]\nlisten = '0.0.0.0:9586'", "loopback"),
             ("[budget]\ngigabytes_per_month = 0", "budget.gigabytes_per_month"),
             ("[budget]\nhours = '22-06'", "budget.hours: \"22-06\""),
             ("[budgets]\n", "budgets"),
+            (
+                "[budget]\nmegabits_per_second = 8\n[socks5]\nmegabits_per_second = 8",
+                "socks5.megabits_per_second: 8 is to be less",
+            ),
             ("endpoint = 'vpn.example:0'", "endpoint: \"vpn.example:0\""),
             ("[firewall]\nblocked_ports = [70000]", "70000"),
+            ("[witnesses]\nkeys = ['w1']", "witnesses.keys: \"w1\""),
+            ("[witnesses]\nrequired = 2", "witnesses.required: 2 of no witness"),
+            (&format!("[witnesses]\nkeys = ['{witness}']\nrequired = 2"), "witnesses: "),
         ] {
             let error = format!("{:#}", Config::parse(text).unwrap_err());
             assert!(error.contains(named), "{error}");

@@ -26,8 +26,12 @@ pub struct Span {
     pub after: Reading,
     /// The interface was made by this agent since the last sample: everything it has moved is in `before`.
     pub fresh: bool,
-    /// A peer that has a mark was not there: somebody else may have removed it.
+    /// A peer that has a mark was not there, in this reading and in the one before: somebody else has removed it.
     pub missing: bool,
+    /// A peer that has a mark and was there before, or was added since, was not there. Absence in one reading says nothing, so
+    /// nothing is recovered by it: if the peer is alive, its own counters will account for what it moved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub torn: bool,
 }
 
 /// The account of one interface.
@@ -42,6 +46,8 @@ pub struct Conservation {
     accounted: Reading,
     /// Readings for which a peer that is gone may still account for bytes.
     open_readings: u8,
+    /// The most that peers can have moved who are gone, as the reading before showed it, in so far as it is not recovered.
+    suspected: Reading,
     /// Recovered since enrolment.
     recovered: Reading,
     /// Sent since enrolment by no peer that is or was there, in bytes, and not counted.
@@ -59,10 +65,14 @@ impl Conservation {
         self.open_readings = OPEN_READINGS;
     }
 
-    /// Whether these statistics say something new.
+    /// Whether these statistics say something new, or something that was held back.
     #[must_use]
     pub fn is_news(&self, span: &Span) -> bool {
-        self.instance != Some(span.instance) || self.seen != span.after || self.seen != span.before
+        let held_back = beyond(self.seen, self.accounted) != Reading::default();
+        held_back
+            || self.instance != Some(span.instance)
+            || self.seen != span.after
+            || self.seen != span.before
     }
 
     /// Accounts for a reading of the peers, in which they had `moved` so much since the last, and for the statistics around
@@ -75,24 +85,31 @@ impl Conservation {
             self.instance = Some(span.instance);
             self.accounted = if span.fresh { moved } else { span.after };
         }
-        if span.missing {
+        if span.torn {
             self.departed();
+            self.suspected = beyond(span.after, self.accounted);
+            return Reading::default();
         }
-        let mut gap = beyond(span.before, self.accounted);
-        if gap.received > 0 {
+        let unaccounted = beyond(span.before, self.accounted);
+        // What this reading shows for the first time may be of somebody whom it lacks and nobody knew yet, and whose own counters
+        // will account for it. And who is gone for good moved nothing after the reading that first lacked them.
+        let mut gap = lesser(unaccounted, self.suspected);
+        self.suspected = beyond(if span.missing { self.suspected } else { unaccounted }, gap);
+        if unaccounted.received > 0 {
             // All that it has received it has received from peers.
             self.departed();
         }
         if self.open_readings == 0 {
             // Under load WireGuard answers strangers with cookies, which the interface has sent and no peer has.
-            self.unattributed = self.unattributed.saturating_add(gap.sent);
-            self.accounted.sent = self.accounted.sent.saturating_add(gap.sent);
+            self.unattributed = self.unattributed.saturating_add(unaccounted.sent);
+            self.accounted.sent = self.accounted.sent.saturating_add(unaccounted.sent);
             gap.sent = 0;
+            self.suspected.sent = 0;
         }
         self.accounted = plus(self.accounted, gap);
         // A packet that was dropped on its way out is in its peer's counter only. Such a surplus must not hide a later gap.
         self.accounted = lesser(self.accounted, span.after);
-        let quiet = span.before == span.after;
+        let quiet = span.before == span.after && self.suspected == Reading::default();
         self.open_readings = if quiet { 0 } else { self.open_readings.saturating_sub(1) };
         self.seen = span.after;
         self.recovered = plus(self.recovered, gap);

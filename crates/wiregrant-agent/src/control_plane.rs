@@ -9,12 +9,15 @@ use data_encoding::BASE64;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use transparency_log::{MAX_PROOF_BYTES, SigningKey};
-use wiregrant_core::api::{Condition, Desired, Join, Joined, PREFIX, Problem, ReportHead};
+use wiregrant_core::api::{
+    Condition, Desired, Join, Joined, NewNodeKey, NewReceipts, PREFIX, Problem, ReportHead,
+};
 use wiregrant_core::note::{Origin, Salt};
 use wiregrant_core::request::{HEADER_NODE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME, Request};
 use wiregrant_core::{NodeId, Timestamp};
 
 use crate::backoff::CAP;
+use crate::pinned::{self, Pin};
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,6 +25,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// The longest JSON answer: 65,536 desired peers take under 16 MiB.
 const MAX_JSON_BYTES: u64 = 32 << 20;
+/// The status of a control plane that asks to come back later.
+const BUSY: u16 = 503;
 /// The longest problem that is read.
 const MAX_PROBLEM_BYTES: u64 = 64 << 10;
 
@@ -103,17 +108,17 @@ struct Question<'a> {
 }
 
 impl ControlPlane {
-    /// A control plane at these addresses, `http://` or `https://`.
+    /// A control plane at these addresses, `http://` or `https://`; the latter with the pinned TLS key, where there is one.
     #[must_use]
-    pub fn new(urls: &[String]) -> Self {
-        let http = ureq::Agent::config_builder()
+    pub fn new(urls: &[String], pin: Option<Pin>) -> Self {
+        let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             // The signature covers the path: a redirected request would be signed for another place.
             .max_redirects(0)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .user_agent(concat!("wiregrant-agent/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .into();
+            .build();
+        let http = pinned::client(config, pin);
         let urls = urls.iter().map(|url| url.trim_end_matches('/').to_owned()).collect();
         Self { urls, preferred: AtomicUsize::new(0), http }
     }
@@ -137,6 +142,24 @@ impl ControlPlane {
                 limit: MAX_JSON_BYTES,
             },
         )
+    }
+
+    /// Announces that another key follows the node's present one.
+    ///
+    /// # Errors
+    /// When nobody answers or the control plane refuses.
+    pub fn rekey(&self, node: &NodeId, new: &NewNodeKey) -> Result<(), ControlPlaneError> {
+        let body = serde_json::to_vec(new).expect("two texts serialise");
+        let path = format!("{PREFIX}/nodes/{node}/rekey");
+        let question = Question {
+            method: "POST",
+            path: &path,
+            content_type: "application/json",
+            body: &body,
+            wait: Duration::ZERO,
+            limit: MAX_PROBLEM_BYTES,
+        };
+        self.ask(None, &question).map(drop)
     }
 
     /// What the node should be doing; waits up to `wait_seconds` for it to be something else than revision `known`.
@@ -190,6 +213,29 @@ impl ControlPlane {
             .map_err(|_| ControlPlaneError::Answer { url, reason: "the acknowledgement is not text".into() })
     }
 
+    /// Shows a restored control plane what it had acknowledged.
+    ///
+    /// # Errors
+    /// When nobody answers or the control plane refuses.
+    pub fn receipts(
+        &self,
+        identity: &NodeIdentity,
+        now: Timestamp,
+        shown: &NewReceipts,
+    ) -> Result<(), ControlPlaneError> {
+        let body = serde_json::to_vec(shown).expect("texts serialise");
+        let path = format!("{PREFIX}/nodes/{}/receipts", identity.node);
+        let question = Question {
+            method: "POST",
+            path: &path,
+            content_type: "application/json",
+            body: &body,
+            wait: Duration::ZERO,
+            limit: MAX_PROBLEM_BYTES,
+        };
+        self.ask(Some((identity, now)), &question).map(drop)
+    }
+
     /// Says how the node is now.
     ///
     /// # Errors
@@ -225,7 +271,8 @@ impl ControlPlane {
         })
     }
 
-    /// Asks one address after the other until one gives an answer of the control plane's own.
+    /// Asks one address after the other until one gives an answer of the control plane's own. One that is busy may have a
+    /// neighbour that is not: what it says counts only where no other says more.
     fn ask(
         &self,
         signer: Option<(&NodeIdentity, Timestamp)>,
@@ -233,6 +280,7 @@ impl ControlPlane {
     ) -> Result<(String, Vec<u8>), ControlPlaneError> {
         let first = self.preferred.load(Ordering::Relaxed);
         let mut reason = "it has no address".to_owned();
+        let mut busy = None;
         for turn in 0..self.urls.len() {
             let index = (first + turn) % self.urls.len();
             match self.ask_at(&self.urls[index], signer, question)? {
@@ -240,6 +288,7 @@ impl ControlPlane {
                     self.preferred.store(index, Ordering::Relaxed);
                     return Ok((self.urls[index].clone(), answer));
                 }
+                Attempt::Refusal(problem) if problem.status == BUSY => busy = Some(problem),
                 Attempt::Refusal(problem) => {
                     self.preferred.store(index, Ordering::Relaxed);
                     return Err(ControlPlaneError::Problem(problem));
@@ -247,7 +296,10 @@ impl ControlPlane {
                 Attempt::None(why) => reason = format!("{}: {why}", self.urls[index]),
             }
         }
-        Err(ControlPlaneError::Unreachable { urls: self.urls.join(", "), reason })
+        Err(match busy {
+            Some(problem) => ControlPlaneError::Problem(problem),
+            None => ControlPlaneError::Unreachable { urls: self.urls.join(", "), reason },
+        })
     }
 
     fn ask_at(

@@ -52,7 +52,14 @@ impl Keeper {
             // Who was removed by hand since the reading does not come back here, but as a new peer the next time.
             self.interface.update_peers(&change)?;
         }
+        let comes_back = |(peer, _): &(WireGuardPublicKey, _)| self.ledger.state().meter.knows(peer);
+        let some_come_back = add.iter().any(comes_back);
         self.add(&add)?;
+        if some_come_back {
+            // The reading that lacked them may have been torn, so they kept their marks. Read at once, a counter that began anew is
+            // seen to be below its mark; later it may have come past it, and what it moved up to there would be lost.
+            self.sample(now)?;
+        }
         tracing::info!(
             added_peers = add.len(),
             changed_peers = change.len(),
@@ -70,6 +77,10 @@ impl Keeper {
             self.ledger.commit(vec![Record::Added { peers: unknown }])?;
         }
         if !new.is_empty() {
+            // If the next reading lacks one of them, that is the first that does.
+            for (peer, _) in new {
+                self.missing.remove(peer);
+            }
             self.interface.set_peers(new)?;
         }
         Ok(())

@@ -2,11 +2,14 @@
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use transparency_log::Verifier;
-use wiregrant_core::api::{Join, Joined};
+use transparency_log::{LogError, LogProof, Verifier};
+use wiregrant_core::api::{Join, Joined, NamedKey};
 use wiregrant_core::invitation::Invitation;
 use wiregrant_core::note::Origin;
+use wiregrant_core::record::RecordEntry;
 use wiregrant_core::{FactError, NodeId, OperatorId, Timestamp};
+
+use crate::pinned::Pin;
 
 /// Kept as `node.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +27,9 @@ pub struct Enrolment {
     pub reports_vkey: String,
     /// Where the control plane answers; each is tried.
     pub urls: Vec<String>,
+    /// The TLS key that those at `https://` answer with, where the invitation pinned one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Pin>,
     /// When it joined; the first report begins here.
     pub joined_at: Timestamp,
     /// Where clients reach the node, as it told the control plane.
@@ -36,6 +42,9 @@ pub struct Enrolment {
     pub addresses: Vec<IpNet>,
     /// The UDP port it listens on.
     pub listen_port: u16,
+    /// The identity keys it had before, oldest first: its last report may be signed by one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_vkeys: Vec<String>,
 }
 
 /// What the person who joins decides.
@@ -74,6 +83,8 @@ impl Enrolment {
         if joined.addresses.is_empty() {
             return Err(FactError::mismatch("addresses", "at least one", "none"));
         }
+        let former = joined.former.iter().map(|named| former_key(named, &joined.node, &record));
+        let former_vkeys = former.collect::<Result<_, _>>()?;
         Ok(Self {
             node: joined.node,
             operator: joined.operator,
@@ -81,13 +92,35 @@ impl Enrolment {
             log_vkey: joined.log_vkey,
             reports_vkey: joined.reports_vkey,
             urls: invitation.urls.clone(),
+            pin: pin(invitation)?,
             joined_at,
             endpoint: join.endpoint.clone(),
             interface: choices.interface,
             backend: choices.backend,
             addresses: joined.addresses,
             listen_port: joined.listen_port,
+            former_vkeys,
         })
+    }
+
+    /// The record log's key.
+    ///
+    /// # Errors
+    /// When the file was edited into something else.
+    pub fn record_log(&self) -> Result<Verifier, FactError> {
+        verifier("log_vkey", &self.log_vkey)
+    }
+
+    /// The identity keys that the node had before.
+    ///
+    /// # Errors
+    /// When the file was edited into something else.
+    pub fn former_keys(&self) -> Result<Vec<Verifier>, FactError> {
+        let key = |vkey: &String| {
+            let expected = "a key that this node had";
+            vkey.parse().map_err(|_| FactError::value("former_vkeys", vkey, expected))
+        };
+        self.former_vkeys.iter().map(key).collect()
     }
 
     /// The reports log's key.
@@ -105,6 +138,30 @@ impl Enrolment {
     }
 }
 
+/// The TLS key that an invitation pins.
+///
+/// # Errors
+/// When it is none.
+pub fn pin(invitation: &Invitation) -> Result<Option<Pin>, FactError> {
+    invitation.pin.as_deref().map(str::parse).transpose()
+}
+
+/// A key that the record, under the pinned key, names for this node: whoever answers cannot make one up without leaving it there for
+/// everybody to see.
+fn former_key(named: &NamedKey, node: &NodeId, record: &Verifier) -> Result<String, FactError> {
+    let refuse = |error: LogError| FactError::Signature(format!("former: {error}"));
+    let proof: LogProof = named.proof.parse().map_err(refuse)?;
+    proof.verify(named.entry.as_bytes(), record).map_err(refuse)?;
+    match named.entry.parse()? {
+        RecordEntry::Enrol { node: named, vkey, .. } | RecordEntry::Rekey { node: named, vkey, .. }
+            if named == *node =>
+        {
+            Ok(vkey)
+        }
+        _ => Err(FactError::value("former", &named.entry, "an `enrol` or `rekey` line of this node")),
+    }
+}
+
 fn verifier(field: &'static str, vkey: &str) -> Result<Verifier, FactError> {
     vkey.parse().map_err(|_| FactError::value(field, vkey, "a log's key: `<name>+<key id>+<base64>`"))
 }
@@ -112,7 +169,7 @@ fn verifier(field: &'static str, vkey: &str) -> Result<Verifier, FactError> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use transparency_log::SigningKey;
+    use transparency_log::{Checkpoint, SigningKey};
     use wiregrant_core::usage_report::Backend;
 
     /// The key of the control plane that tests speak of, under a log's name.
@@ -129,6 +186,7 @@ pub(crate) mod tests {
             reports_vkey: log_key("grants.example/reports").verifier().to_string(),
             addresses: vec!["10.8.0.1/24".parse().unwrap(), "fd08::1/64".parse().unwrap()],
             listen_port: 51820,
+            former: Vec::new(),
         }
     }
 
@@ -167,6 +225,30 @@ pub(crate) mod tests {
         assert!(refusal(&|j| j.reports_vkey = stranger.clone()).starts_with("reports_vkey"));
         assert!(refusal(&|j| j.log = "other.example/record".parse().unwrap()).starts_with("log:"));
         assert!(refusal(&|j| j.addresses.clear()).starts_with("addresses"));
+    }
+
+    #[test]
+    fn a_former_key_is_believed_only_where_the_record_names_it_for_this_node() {
+        let (key, other) = (SigningKey::new("node-1", [8; 32]).unwrap(), [9; 32]);
+        let vkey = key.verifier().to_string();
+        let named = |entry: String, seed: [u8; 32]| {
+            let log = SigningKey::new("grants.example/record", seed).unwrap();
+            let root = transparency_log::leaf_hash(entry.as_bytes());
+            let checkpoint = Checkpoint { origin: log.name().to_owned(), size: 1, root }.sign(&log).unwrap();
+            let proof = LogProof { index: 0, hashes: Vec::new(), checkpoint, extra: None }.to_string();
+            NamedKey { entry, proof }
+        };
+        let with = |former: NamedKey| enrolled(Joined { former: vec![former], ..joined() });
+        let enrol = format!("enrol node-1 nordlicht {vkey}");
+        let kept = with(named(enrol.clone(), [3; 32])).unwrap();
+        assert_eq!(kept.former_keys().unwrap(), [key.verifier()]);
+        assert!(with(named(enrol.clone(), other)).is_err(), "the proof is by another log");
+        assert!(
+            with(NamedKey { entry: enrol.replace("nordlicht", "polaris"), ..named(enrol, [3; 32]) }).is_err()
+        );
+        for of_another in [format!("enrol node-2 nordlicht {vkey}"), "retire node-1".to_owned()] {
+            assert!(with(named(of_another, [3; 32])).unwrap_err().to_string().starts_with("former"));
+        }
     }
 
     #[test]

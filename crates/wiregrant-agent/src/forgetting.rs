@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use wiregrant_core::WireGuardPublicKey;
 use wiregrant_core::counter::Reading;
+use wiregrant_core::in_step::InStep;
 
 use crate::clock::Moment;
 use crate::keeper::Keeper;
@@ -45,14 +46,13 @@ impl Silences {
         now: Duration,
         idle: Duration,
     ) -> Vec<WireGuardPublicKey> {
-        let mut known = std::mem::take(&mut self.peers).into_iter().peekable();
+        let known = std::mem::take(&mut self.peers);
+        let mut known = InStep::new(known.iter().map(|silence| (silence.peer, silence)));
         for LivePeer { public_key: peer, reading, .. } in live {
             if *reading == Reading::default() {
                 continue;
             }
-            while known.next_if(|silence| silence.peer < *peer).is_some() {}
-            let before = known.next_if(|silence| silence.peer == *peer);
-            let unchanged = before.filter(|silence| silence.received == reading.received);
+            let unchanged = known.find(peer).filter(|silence| silence.received == reading.received);
             let since = unchanged.map_or(now, |silence| silence.since);
             self.peers.push(Silence { peer: *peer, received: reading.received, since });
         }

@@ -8,6 +8,7 @@ use crate::clock::{ClockState, Moment};
 use crate::host::guard::Guard;
 use crate::keeper::Keeper;
 use crate::state_dir::StateDir;
+use crate::witnessed::Witnessing;
 
 const FILE: &str = "health.json";
 
@@ -36,6 +37,9 @@ pub struct Health {
     /// Why the last attempt at delivering a report failed, until one succeeds.
     #[serde(default)]
     pub delivery_error: Option<String>,
+    /// What came of looking at the public logs, where witnesses are demanded.
+    #[serde(default)]
+    pub witnessing: Witnessing,
 }
 
 impl Health {
@@ -51,6 +55,7 @@ impl Health {
             firewall_error: keeper.guard.as_ref().and_then(|guard| guard.error().map(str::to_owned)),
             counter_alarms: keeper.guard.as_ref().map_or(0, Guard::alarms),
             delivery_error: keeper.undelivered.as_ref().map(|undelivered| undelivered.why.clone()),
+            witnessing: keeper.witnessing.clone(),
         }
     }
 
@@ -75,7 +80,9 @@ impl Health {
         };
         let journal = if self.journal_error.is_some() { "; the journal cannot be written" } else { "" };
         let delivery = if self.delivery_error.is_some() { "; reports do not get through" } else { "" };
-        format!("{peers}{paused}{clock}{frozen}{journal}{delivery}")
+        let log =
+            if self.witnessing.error.is_some() { "; the log is not as witnesses cosigned it" } else { "" };
+        format!("{peers}{paused}{clock}{frozen}{journal}{delivery}{log}")
     }
 
     /// What the agent wrote last; `None` where none has run.

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, bail, ensure};
 use data_encoding::BASE64;
+use transparency_log::{Verifier, WitnessPolicy};
 use wiregrant_core::WireGuardPublicKey;
 use wiregrant_core::api::Join;
 use wiregrant_core::invitation::Invitation;
@@ -9,7 +10,9 @@ use wiregrant_core::note::Origin;
 use x25519_dalek::{PublicKey, StaticSecret};
 
 use crate::control_plane::ControlPlane;
-use crate::enrolment::{Choices, Enrolment};
+use crate::enrolment::{self, Choices, Enrolment};
+use crate::pinned::Pin;
+use crate::public_log::Place;
 use crate::state_dir::StateDir;
 use crate::wireguard::{self, InterfaceName};
 use crate::{clock, endpoint};
@@ -17,13 +20,14 @@ use crate::{clock, endpoint};
 /// Joins. Repeating it after an answer that was lost on the way gives the same node.
 ///
 /// # Errors
-/// When the node has joined before, the invitation or the endpoint is not usable, nothing here can move WireGuard packets, or
+/// When the node has joined before, the invitation or the endpoint is not usable, too few witnesses cosigned what is published, nothing here can move WireGuard packets, or
 /// the control plane refuses.
 pub fn join(
     dir: &StateDir,
     invitation: &Invitation,
     given_endpoint: Option<String>,
     choices: Choices,
+    witnesses: Option<&WitnessPolicy>,
 ) -> anyhow::Result<Enrolment> {
     let endpoint = given_endpoint.map_or_else(endpoint::found, Ok)?;
     let interface: InterfaceName = choices.interface.parse()?;
@@ -33,9 +37,7 @@ pub fn join(
         "invitation: it expired at {}; ask the control plane's administrator for a new one (this machine's clock says {now})",
         invitation.expires
     );
-    if invitation.pin.is_some() {
-        bail!("invitation: it pins a TLS key, which this version cannot check; ask for one without a pin");
-    }
+    let pin = enrolment::pin(invitation).context("invitation")?;
     dir.create()?;
     let _lock = dir.lock()?;
     if let Some(enrolment) = dir.enrolment()? {
@@ -45,6 +47,9 @@ pub fn join(
             enrolment.node,
             enrolment.operator
         );
+    }
+    if let Some(policy) = witnesses {
+        check_witnessed(invitation, pin, policy)?;
     }
     let backend = wireguard::open(choices.backend.parse()?, interface)?.kind();
     let log: Origin = origin(&invitation.vkey)?;
@@ -61,15 +66,35 @@ pub fn join(
         signature: String::new(),
     };
     join.signature = BASE64.encode(&identity.sign_bytes(join.text(&log).as_bytes()));
-    let joined = ControlPlane::new(&invitation.urls).join(&join).context("redeeming the invitation")?;
+    let joined = ControlPlane::new(&invitation.urls, pin).join(&join).context("redeeming the invitation")?;
     let enrolment = Enrolment::new(invitation, &join, joined, choices, now)
         .context("the control plane's answer does not fit the invitation")?;
     dir.write_enrolment(&enrolment)?;
     Ok(enrolment)
 }
 
+/// Checks, before anything is sent, that both logs as they are published were cosigned by enough witnesses: a control plane that
+/// shows this node a history of its own has no such cosignatures.
+fn check_witnessed(invitation: &Invitation, pin: Option<Pin>, policy: &WitnessPolicy) -> anyhow::Result<()> {
+    let record: Verifier = invitation.vkey.parse().context("invitation: the log's key")?;
+    let reports = Verifier::from_public_key(&format!("{}/reports", record.name()), record.public_key())?;
+    let mut last = None;
+    for url in &invitation.urls {
+        let place = Place::new(url, pin);
+        let checked = place
+            .checkpoint("log", &record, Some(policy))
+            .and_then(|_| place.checkpoint("reports", &reports, Some(policy)));
+        match checked {
+            Ok(_) => return Ok(()),
+            Err(unreadable) => last = Some(unreadable),
+        }
+    }
+    let refused = last.map_or_else(|| "it has no address".to_owned(), |unreadable| unreadable.to_string());
+    bail!("--witness: what this control plane publishes does not have the demanded cosignatures: {refused}")
+}
+
 /// A log's origin is the name of its key.
 fn origin(vkey: &str) -> anyhow::Result<Origin> {
-    let verifier: transparency_log::Verifier = vkey.parse().context("invitation: the log's key")?;
+    let verifier: Verifier = vkey.parse().context("invitation: the log's key")?;
     Ok(verifier.name().parse()?)
 }

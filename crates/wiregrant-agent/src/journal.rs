@@ -1,9 +1,9 @@
 //! The journal: an append-only file of records that survives a crash at any byte, and says so when the disk loses some.
 //!
 //! A record counts once it was appended and synced, and the next is not begun before. Then a mark is written that tells
-//! where it ends; it reaches the disk with the next record's sync at the latest, so it costs none of its own. What a crash
-//! leaves of an append lies behind the mark and is cut off. What does not read back before the mark was durable once: the
-//! caller is told, and the damaged file is kept. Form: [`mod@format`].
+//! where it ends, and is synced too before anybody acts upon the record. What a crash leaves of an append lies behind the mark
+//! and is cut off. What does not read back before the mark was durable once: the caller is told, and the damaged file is kept.
+//! Form: [`mod@format`].
 
 pub mod format;
 mod step;
@@ -211,12 +211,18 @@ impl Journal {
             return Err(JournalError::io(&self.path, error));
         }
         self.mark = self.mark.after(payload);
-        // The record counts without its mark too: the next one's vouches for both.
-        if let Err(error) = step::write_at(&self.file, &self.mark.sector(), mark_offset(self.turn)) {
+        // A sync of its own: with the record's it could be on the disk sooner than what it vouches for. The record counts without
+        // its mark too: the next one's vouches for both.
+        if let Err(error) = self.write_mark() {
             tracing::warn!(path = %self.path.display(), %error, "the journal's mark could not be written");
         }
         self.turn = self.turn.wrapping_add(1);
         Ok(())
+    }
+
+    fn write_mark(&self) -> io::Result<()> {
+        step::write_at(&self.file, &self.mark.sector(), mark_offset(self.turn))?;
+        step::sync(&self.file)
     }
 
     fn write_record(&self, bytes: &[u8]) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! The keeper: the one owner of interface, counters and ledger. Whoever reads, adds, removes or signs does it through it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use wiregrant_core::api::{Membership, Pause};
@@ -8,6 +9,7 @@ use wiregrant_core::epoch::EpochLabel;
 use wiregrant_core::usage_report::{Backend, Class, Service};
 use wiregrant_core::{Month, Timestamp, WireGuardPublicKey};
 
+use crate::acknowledgements::Acknowledgements;
 use crate::clock::{Agreement, ClockState, Moment};
 use crate::condition::Told;
 use crate::config::Config;
@@ -17,12 +19,14 @@ use crate::enrolment::Enrolment;
 use crate::forgetting::Silences;
 use crate::host::guard::Guard;
 use crate::ledger::{Ledger, Record};
-use crate::meter::Sample;
+use crate::meter::{Meter, Sample, SampledPeer};
+use crate::receipts::Receipts;
 use crate::sender::Undelivered;
 use crate::socks5::Socks5;
 use crate::state_dir::StateDir;
 use crate::wanted::{Wanted, WantedFile};
 use crate::wireguard::{Ensured, Interface, InterfaceSettings, LivePeer, Statistics, WireGuardError};
+use crate::witnessed::Witnessing;
 
 /// The inner packet size of the node's interface, in bytes: WireGuard over IPv6 in an Ethernet frame.
 pub const MTU: u16 = 1420;
@@ -36,6 +40,7 @@ pub struct Keeper {
     pub(crate) enrolment: Enrolment,
     pub(crate) identity: NodeIdentity,
     pub(crate) ledger: Ledger,
+    pub(crate) acknowledgements: Acknowledgements,
     pub(crate) interface: Box<dyn Interface>,
     pub(crate) clock: Agreement,
     /// `None` until the control plane was heard once.
@@ -45,8 +50,12 @@ pub struct Keeper {
     /// Whether the control plane's head was compared since the start, or since it refused a report.
     pub(crate) in_step: bool,
     pub(crate) last_contact: Option<Timestamp>,
+    /// What a restored control plane asks for.
+    pub(crate) receipts: Receipts,
     /// Why the last attempt at a delivery failed, until one succeeds.
     pub(crate) undelivered: Option<Undelivered>,
+    /// What came of looking at the public logs, where witnesses are demanded.
+    pub(crate) witnessing: Witnessing,
     /// What the operator chose, as it stands now.
     pub(crate) config: Arc<Config>,
     /// `None` where the interface has no host around it, as in tests of the keeper itself.
@@ -57,6 +66,8 @@ pub struct Keeper {
     pub(crate) told: Told,
     /// Peers of the interface, as last read.
     pub(crate) peers_live: usize,
+    /// Peers that have a mark and were not there when it was read last by this run, and were not added since.
+    pub(crate) missing: BTreeSet<WireGuardPublicKey>,
     pub(crate) socks5: Socks5,
     pub(crate) settings: InterfaceSettings,
     /// The last sample of this run that had a time, changed or not.
@@ -93,7 +104,9 @@ impl Keeper {
         if ledger.state().boot_id.as_deref() != Some(boot_id) {
             ledger.count(vec![Record::Booted { boot_id: boot_id.to_owned() }]);
         }
+        let acknowledgements = Acknowledgements::open(&dir.acknowledgements())?;
         let mut keeper = Self {
+            acknowledgements,
             dir,
             enrolment,
             identity,
@@ -105,13 +118,16 @@ impl Keeper {
             frozen: false,
             in_step: false,
             last_contact: None,
+            receipts: Receipts::default(),
             undelivered: None,
+            witnessing: Witnessing::default(),
             config: Arc::clone(&config),
             guard: None,
             paused: None,
             silences: Silences::default(),
             told: Told::default(),
             peers_live: 0,
+            missing: BTreeSet::new(),
             socks5: Socks5::default(),
             settings,
             last_sample: None,
@@ -220,10 +236,12 @@ impl Keeper {
             after: after.reading,
             fresh,
             missing: false,
+            torn: false,
         });
         let socks5 = self.socks5_readings();
-        let records = self.counted(&live, statistics, socks5, self.trusted(now));
+        let (records, missing) = self.counted(&live, statistics, socks5, self.trusted(now));
         self.ledger.count(records);
+        self.missing = missing;
         self.release_socks5();
         if let Some(time) = self.trusted(now) {
             self.last_sample = Some(time);
@@ -232,23 +250,49 @@ impl Keeper {
         Ok(live)
     }
 
-    /// The records that a reading at `time` makes.
+    /// The records that a reading at `time` makes, and the peers that have a mark and are not in it.
     fn counted(
         &self,
         live: &[LivePeer],
         statistics: Option<Span>,
         socks5: Vec<(WireGuardPublicKey, Reading)>,
         time: Option<Timestamp>,
-    ) -> Vec<Record> {
+    ) -> (Vec<Record>, BTreeSet<WireGuardPublicKey>) {
         let meter = &self.ledger.state().meter;
         let readings = live.iter().map(|peer| (peer.public_key, peer.reading));
         let mut peers = meter.changed(Service::WireGuard, readings, |peer| self.class_of(peer));
         let new = peers.iter().filter(|changed| !meter.knows(&changed.peer)).count();
-        let missing = meter.marked() + new > live.len();
+        let mut missing =
+            if meter.marked() + new > live.len() { absent(meter, live) } else { BTreeSet::new() };
+        let torn = !missing.is_subset(&self.missing);
+        let keeps_statistics = statistics.is_some();
         let statistics = statistics
-            .map(|span| Span { missing, ..span })
+            .map(|span| Span { missing: !missing.is_empty() && !torn, torn, ..span })
             .filter(|span| !peers.is_empty() || self.ledger.state().conservation.is_news(span));
         peers.extend(meter.changed(Service::Socks5, socks5, |device| self.class_at_socks5(device)));
+        let mut records = self.records(peers, statistics, time);
+        // Whom two readings lack and nobody wants is gone, and hides no longer what else the statistics show. Who comes back under
+        // such a key is somebody new, and counts from the first reading; the wanted are added again, and go on where they were.
+        let stays = |peer: &WireGuardPublicKey| {
+            torn || !keeps_statistics
+                || self.wanted.as_ref().is_none_or(|wanted| wanted.peers.get(peer).is_some())
+        };
+        let gone: Vec<_> = missing.iter().copied().filter(|peer| !stays(peer)).collect();
+        if !gone.is_empty() {
+            missing.retain(|peer| stays(peer));
+            records.push(Record::Removed { peers: gone });
+        }
+        (records, missing)
+    }
+
+    /// The records of what a reading at `time` has shown.
+    fn records(
+        &self,
+        peers: Vec<SampledPeer>,
+        statistics: Option<Span>,
+        time: Option<Timestamp>,
+    ) -> Vec<Record> {
+        let meter = &self.ledger.state().meter;
         let unchanged = peers.is_empty() && statistics.is_none();
         let known_until = self.last_sample.max(meter.sampled_until());
         let mut records = Vec::new();
@@ -259,7 +303,7 @@ impl Keeper {
             }
             if !unchanged {
                 let epoch = meter.epoch().cloned();
-                records.push(Record::Sample(Sample { time: None, epoch, peers, statistics }));
+                records.push(self.sampled(None, epoch, peers, statistics));
             }
             return records;
         };
@@ -268,7 +312,7 @@ impl Keeper {
             // A month that turns lifts allotments and budget, also when nothing moves.
             let first = meter.used().month() != Some(Month::of(time)) || meter.sampled_until().is_none();
             if !unchanged || first {
-                records.push(Record::Sample(Sample { time: Some(time), epoch, peers, statistics }));
+                records.push(self.sampled(Some(time), epoch, peers, statistics));
             }
             return records;
         }
@@ -276,21 +320,28 @@ impl Keeper {
         let worth_a_cut = meter.epoch().is_some() || !meter.totals().is_empty() || !peers.is_empty();
         if let (true, Some(boundary)) = (worth_a_cut, self.boundary_just_passed(epoch.as_ref(), time)) {
             let ended = meter.epoch().cloned();
-            records.push(Record::Sample(Sample { time: Some(boundary), epoch: ended, peers, statistics }));
+            records.push(self.sampled(Some(boundary), ended, peers, statistics));
             records.push(Record::Cut { end: boundary });
-            records.push(Record::Sample(Sample {
-                time: Some(time),
-                epoch,
-                peers: Vec::new(),
-                statistics: None,
-            }));
+            records.push(self.sampled(Some(time), epoch, Vec::new(), None));
             return records;
         }
         if let (true, Some(end)) = (meter.labelled() && worth_a_cut, known_until) {
             records.push(Record::Cut { end });
         }
-        records.push(Record::Sample(Sample { time: Some(time), epoch, peers, statistics }));
+        records.push(self.sampled(Some(time), epoch, peers, statistics));
         records
+    }
+
+    /// A sample, with the cap that the grant sets in its epoch.
+    fn sampled(
+        &self,
+        time: Option<Timestamp>,
+        epoch: Option<EpochLabel>,
+        peers: Vec<SampledPeer>,
+        statistics: Option<Span>,
+    ) -> Record {
+        let peer_cap = epoch.as_ref().and_then(|epoch| self.membership()?.peer_cap_in(epoch));
+        Record::Sample(Sample { time, epoch, peer_cap, peers, statistics })
     }
 
     /// The epoch of a reading at `time`. It never goes back behind one that was signed.
@@ -355,6 +406,13 @@ impl Keeper {
         let leaves = || self.ledger.state().leaving.contains(peer);
         wanted.map_or_else(|| if leaves() { Class::Assigned } else { Class::Invited }, |wanted| wanted.class)
     }
+}
+
+/// The peers that have a mark and are not among the live ones, which are sorted by key.
+fn absent(meter: &Meter, live: &[LivePeer]) -> BTreeSet<WireGuardPublicKey> {
+    let mut marked = meter.known();
+    marked.retain(|peer| live.binary_search_by_key(peer, |live| live.public_key).is_err());
+    marked
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ pub enum Record {
         /// Who.
         peers: Vec<WireGuardPublicKey>,
     },
-    /// The interface confirmed that they are gone.
+    /// The interface confirmed that they are gone, or two readings lacked them whom nobody wants.
     Removed {
         /// Who.
         peers: Vec<WireGuardPublicKey>,

@@ -6,6 +6,7 @@
 //! The way of a byte: [`wireguard`] reads it, [`meter`] counts it, [`journal`] and [`ledger`] keep it, [`chain`] signs it,
 //! [`sender`] delivers it. [`host`] keeps the machine around the tunnel in order. [`keeper`] is the one owner of all that; [`run`] turns the wheels.
 
+pub mod acknowledgements;
 pub mod allotment;
 pub mod backoff;
 pub mod budget;
@@ -28,6 +29,11 @@ pub mod keeper;
 pub mod ledger;
 pub mod meter;
 pub mod metrics;
+pub mod pinned;
+pub mod prove;
+pub mod public_log;
+pub mod receipts;
+pub mod rekey;
 pub mod run;
 pub mod sender;
 pub mod service_manager;
@@ -38,3 +44,5 @@ pub mod used;
 pub mod wanted;
 pub mod watch;
 pub mod wireguard;
+pub mod witnessed;
+pub mod witnesses;

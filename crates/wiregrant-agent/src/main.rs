@@ -1,4 +1,4 @@
-//! The node agent of wiregrant. Exit code 2 is a wrong command line, 1 a failure.
+//! The node agent of wiregrant. Exit code 2 is a wrong command line or a log that cannot be read, 1 a failure.
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 use wiregrant_agent::command_line::{CommandLine, UsageError};
+use wiregrant_agent::public_log::Unreadable;
 
 fn main() -> ExitCode {
     let command_line = CommandLine::parse();
@@ -21,7 +22,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("wiregrant-agent: {error:#}");
-            if error.is::<UsageError>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+            if error.is::<UsageError>() || error.is::<Unreadable>() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

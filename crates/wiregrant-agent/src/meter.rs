@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use wiregrant_core::api::{UsageLine, usage_lines};
 use wiregrant_core::counter::Reading;
 use wiregrant_core::epoch::EpochLabel;
+use wiregrant_core::in_step::InStep;
 use wiregrant_core::usage_report::{Class, PeersBucket, Service, Usage, UsageTable};
-use wiregrant_core::{Month, Timestamp, WireGuardPublicKey};
+use wiregrant_core::{Bytes, Month, Timestamp, WireGuardPublicKey};
 
 use crate::conservation::{Span, plus};
 use crate::used::{Used, raised};
@@ -36,6 +37,9 @@ pub struct Sample {
     pub time: Option<Timestamp>,
     /// The epoch its bytes belong to; without a `time` it stays what it was.
     pub epoch: Option<EpochLabel>,
+    /// What a peer can add to what is creditable in that epoch, in bytes; without a cap, all it moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_cap: Option<Bytes>,
     /// The peers whose counters differ.
     pub peers: Vec<SampledPeer>,
     /// The interface's own statistics around the reading, where it has some that outlive its peers.
@@ -68,6 +72,9 @@ pub struct Meter {
     epoch: Option<EpochLabel>,
     /// What each assigned peer moved in that epoch, in bytes, removed peers included. Forgotten with the epoch.
     moved_in_epoch: BTreeMap<WireGuardPublicKey, u64>,
+    /// The same of invited peers, which the grant's cap holds too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    invited_in_epoch: BTreeMap<WireGuardPublicKey, u64>,
     /// What each device used of its allotment.
     #[serde(default)]
     used: Used,
@@ -86,13 +93,9 @@ impl Meter {
         live: impl IntoIterator<Item = (WireGuardPublicKey, Reading)>,
         class_of: impl Fn(&WireGuardPublicKey) -> Class,
     ) -> Vec<SampledPeer> {
-        // Both ways in step: looking up ten thousand peers one by one takes as long as reading them.
-        let mut last = self.marks(service).iter().peekable();
+        let mut last = InStep::new(self.marks(service));
         live.into_iter()
-            .filter(|(peer, reading)| {
-                while last.next_if(|(known, _)| *known < peer).is_some() {}
-                last.next_if(|(known, _)| *known == peer).is_none_or(|(_, last)| last != reading)
-            })
+            .filter(|(peer, reading)| last.find(peer) != Some(reading))
             .map(|(peer, reading)| SampledPeer { peer, service, class: class_of(&peer), reading })
             .collect()
     }
@@ -102,6 +105,7 @@ impl Meter {
         if let Some(time) = sample.time {
             if self.epoch != sample.epoch {
                 self.moved_in_epoch.clear();
+                self.invited_in_epoch.clear();
                 self.epoch.clone_from(&sample.epoch);
             }
             self.sampled_until = self.sampled_until.max(Some(time));
@@ -113,7 +117,7 @@ impl Meter {
             // A peer this agent did not add may have been counted before, by a state that was lost since.
             let last = self.marks_mut(*service).insert(*peer, *reading);
             let moved = last.map_or(Reading::default(), |last| reading.moved_since(last));
-            self.count(*peer, (*service, *class), moved);
+            self.count(*peer, (*service, *class), moved, sample.peer_cap);
             if *service == Service::WireGuard {
                 folded.accounted = plus(folded.accounted, if last.is_some() { moved } else { *reading });
                 folded.reset |=
@@ -124,32 +128,41 @@ impl Meter {
     }
 
     /// Counts what peers that are gone have moved since their last reading. Nobody knows whose it was, so it counts as what
-    /// nobody pays for.
+    /// nobody pays for: invited, and not creditable.
     pub fn recover(&mut self, moved: Reading) {
         if moved != Reading::default() {
             self.used.count_of_nobody(moved);
-            self.raise((Service::WireGuard, Class::Invited), moved);
+            self.raise((Service::WireGuard, Class::Invited), moved, 0);
         }
     }
 
-    fn count(&mut self, peer: WireGuardPublicKey, column: (Service, Class), moved: Reading) {
+    fn count(
+        &mut self,
+        peer: WireGuardPublicKey,
+        column: (Service, Class),
+        moved: Reading,
+        peer_cap: Option<Bytes>,
+    ) {
         if moved == Reading::default() {
             return;
         }
         self.used.count(peer, moved);
-        self.raise(column, moved);
-        if column.1 == Class::Assigned {
-            let bytes = self.moved_in_epoch.entry(peer).or_default();
-            *bytes = bytes.saturating_add(moved.received).saturating_add(moved.sent);
-        }
+        let in_epoch = match column.1 {
+            Class::Assigned => &mut self.moved_in_epoch,
+            Class::Invited => &mut self.invited_in_epoch,
+        };
+        let counted = in_epoch.entry(peer).or_default();
+        let served = moved.received.saturating_add(moved.sent);
+        let room = peer_cap.map_or(u64::MAX, |cap| cap.get().saturating_sub(*counted));
+        *counted = counted.saturating_add(served);
+        self.raise(column, moved, served.min(room));
     }
 
-    fn raise(&mut self, column: (Service, Class), moved: Reading) {
+    fn raise(&mut self, column: (Service, Class), moved: Reading, creditable: u64) {
         let usage = self.totals.entry(column).or_default();
         usage.received = raised(usage.received, moved.received);
         usage.sent = raised(usage.sent, moved.sent);
-        // Equal without a cap per peer, which no term sets today.
-        usage.creditable = raised(usage.received, usage.sent.get());
+        usage.creditable = raised(usage.creditable, creditable);
     }
 
     fn marks(&self, service: Service) -> &BTreeMap<WireGuardPublicKey, Reading> {
@@ -221,6 +234,7 @@ impl Meter {
             totals,
             epoch,
             moved_in_epoch: BTreeMap::new(),
+            invited_in_epoch: BTreeMap::new(),
             used: std::mem::take(&mut self.used),
             sampled_until: Some(end),
             labelled: false,
@@ -328,6 +342,7 @@ mod tests {
         Sample {
             time: time.map(|seconds| Timestamp::from_unix_seconds(seconds).unwrap()),
             epoch: epoch.map(|number| EpochLabel { grant: "g".parse().unwrap(), number }),
+            peer_cap: None,
             peers: peers
                 .iter()
                 .map(|(n, bytes)| SampledPeer {
@@ -409,6 +424,38 @@ mod tests {
         meter.cut();
         meter.fold(&sample(None, None, &[(1, 7)]));
         assert_eq!((received(&meter), meter.epoch().unwrap().number, meter.labelled()), (7, 1, false));
+    }
+
+    #[test]
+    fn a_peer_adds_no_more_than_the_cap_in_one_epoch_and_begins_anew_in_the_next() {
+        let (mut meter, cap) = (Meter::default(), Some(Bytes::new(100).unwrap()));
+        let creditable =
+            |meter: &Meter| -> u64 { meter.totals().values().map(|usage| usage.creditable.get()).sum() };
+        for n in [1, 2] {
+            meter.added(key(n));
+        }
+        for (epoch, peers, expected) in [
+            (1, [(1, 60), (2, 10)], 70),
+            (1, [(1, 150), (2, 10)], 110),
+            (1, [(1, 400), (2, 20)], 120),
+            (2, [(1, 450), (2, 20)], 170),
+            (2, [(1, 900), (2, 20)], 220),
+        ] {
+            meter.fold(&Sample {
+                peer_cap: cap,
+                ..sample(Some(epoch * 100), Some(epoch.cast_unsigned()), &peers)
+            });
+            assert_eq!(creditable(&meter), expected, "{peers:?}");
+        }
+        assert_eq!(received(&meter), 920);
+    }
+
+    #[test]
+    fn bytes_of_nobody_are_counted_and_not_creditable() {
+        let mut meter = Meter::default();
+        meter.recover(Reading { received: 5, sent: 7 });
+        let usage = meter.totals()[&(Service::WireGuard, Class::Invited)];
+        assert_eq!((usage.received.get(), usage.sent.get(), usage.creditable.get()), (5, 7, 0));
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub struct Figures {
     pub unattributed_bytes: u64,
     /// How often what was counted was not what nftables counted, since the agent started.
     pub counter_alarms: u64,
+    /// Whether the public logs are as the demanded witnesses cosigned them; absent where none is demanded, and before the first look.
+    pub witnessed: Option<bool>,
     /// Whether nobody is served for now, because the operator's budget is given.
     pub paused: bool,
     /// How long turns took.
@@ -145,6 +147,7 @@ impl Figures {
             clock: keeper.clock.judge(now),
             frozen: keeper.frozen,
             counter_alarms: keeper.guard.as_ref().map_or(0, Guard::alarms),
+            witnessed: keeper.witnessing.holds(),
             paused: keeper.paused.is_some(),
             recovered_bytes: recovered.received.saturating_add(recovered.sent),
             unattributed_bytes: state.conservation.unattributed(),
@@ -200,6 +203,10 @@ impl Figures {
             text.sample("clock_state", &format!("{{state=\"{name}\"}}"), u8::from(self.clock == state));
         }
         text.gauge("frozen", "1 while the control plane takes no reports.", u8::from(self.frozen));
+        if let Some(witnessed) = self.witnessed {
+            let help = "1 while the public logs are as the demanded witnesses cosigned them.";
+            text.gauge("log_witnessed", help, u8::from(witnessed));
+        }
         text.gauge("paused", "1 while nobody is served, by the operator's budget.", u8::from(self.paused));
         self.turns.write(&mut text);
         text.0

@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
+use transparency_log::WitnessPolicy;
 use wiregrant_core::Timestamp;
 use wiregrant_core::note::Salt;
 
@@ -22,10 +23,12 @@ use crate::health::Health;
 use crate::host::firewall::Firewall;
 use crate::keeper::Keeper;
 use crate::metrics::{self, Figures};
+use crate::rekey;
 use crate::sender::{Delivery, deliver, kept};
 use crate::service_manager::{Environment, ServiceManager};
 use crate::state_dir::StateDir;
 use crate::wireguard::{self, InterfaceName, Starter};
+use crate::witnessed::{self, Witnessing};
 
 /// How long the control plane may hold an answer back while nothing changes, in seconds.
 const LONG_POLL_SECONDS: u64 = 30;
@@ -89,7 +92,8 @@ pub fn run(dir: StateDir, source: Source, starter: Starter) -> anyhow::Result<()
     let interface = wireguard::open_with(enrolment.backend.parse()?, name.clone(), starter)?;
     let boot_id = boot_id()?;
     tracing::info!(node = %enrolment.node, operator = %enrolment.operator, "starting");
-    let control_plane = ControlPlane::new(&enrolment.urls);
+    let control_plane = ControlPlane::new(&enrolment.urls, enrolment.pin);
+    let enrolment = rekey::finish_if_begun(&dir, enrolment, &control_plane);
     let firewall = Firewall::new(name, &enrolment.addresses, &config, &dir, &boot_id);
     let mut keeper = Keeper::start(dir, enrolment, interface, &boot_id, Arc::clone(&config))?;
     keeper.stand_behind(firewall);
@@ -116,6 +120,7 @@ async fn until_stopped(agent: &Arc<Agent>, signals: Signals) -> anyhow::Result<(
         result = converging(agent) => result?,
         result = delivering(agent) => result?,
         result = telling(agent) => result?,
+        result = witnessing(agent) => result?,
         result = reconfiguring(agent, hangup) => result?,
         () = staying_alive(agent) => {}
         () = metrics::serve(Arc::clone(&agent.figures), agent.config.subscribe()) => {}
@@ -263,6 +268,9 @@ async fn converging(agent: &Arc<Agent>) -> anyhow::Result<()> {
                 wait_seconds = 0;
                 let wait = backoff.wait(CAP, random_u16()?) + asked_to_wait(&error);
                 tracing::warn!(retry_seconds = wait.as_secs(), "asking what is wanted: {error:#}");
+                if kept(&agent.keeper).receipts.are_due() {
+                    agent.due.notify_one();
+                }
                 sleep(wait).await;
             }
         }
@@ -317,6 +325,10 @@ async fn delivering(agent: &Arc<Agent>) -> anyhow::Result<()> {
                 backoff.reset();
                 tracing::info!(sequence, "the control plane has logged the report");
             }
+            Ok(Delivery::Shown { receipts }) => {
+                backoff.reset();
+                tracing::info!(receipts, "showed the restored control plane what it had acknowledged");
+            }
             Ok(Delivery::Idle) => agent.due.notified().await,
             Err(error) => {
                 let wait = backoff.wait(delivery_cap(agent), random_u16()?) + asked_to_wait(&error);
@@ -360,6 +372,54 @@ async fn telling(agent: &Arc<Agent>) -> anyhow::Result<()> {
             }
         }
     }
+}
+
+/// Looks at the public logs as often as the node reports, while the operator demands witnesses.
+async fn witnessing(agent: &Arc<Agent>) -> anyhow::Result<()> {
+    let mut config = agent.config.subscribe();
+    let mut backoff = Backoff::default();
+    loop {
+        let (policy, report_seconds) = {
+            let config = config.borrow_and_update();
+            // A file with another demand than one that can be met was refused when it was read.
+            (config.witnesses.policy()?, config.report_seconds)
+        };
+        let Some(policy) = policy else {
+            kept(&agent.keeper).witnessing = Witnessing::default();
+            config.changed().await?;
+            continue;
+        };
+        let pause = match on(agent, move |agent| look(agent, &policy)).await? {
+            Ok(()) => {
+                backoff.reset();
+                Duration::from_secs(report_seconds)
+            }
+            Err(error) => {
+                let wait = backoff.wait(CAP.min(Duration::from_secs(report_seconds)), random_u16()?);
+                tracing::error!(retry_seconds = wait.as_secs(), "the public logs: {error:#}");
+                wait
+            }
+        };
+        tokio::select! {
+            () = sleep(pause) => {}
+            changed = config.changed() => changed?,
+        }
+    }
+}
+
+fn look(agent: &Agent, policy: &WitnessPolicy) -> anyhow::Result<()> {
+    let (dir, enrolment) = {
+        let keeper = kept(&agent.keeper);
+        (keeper.dir.clone(), keeper.enrolment.clone())
+    };
+    // The keeper is free meanwhile: the tunnel waits for no web server.
+    let looked = witnessed::look(&dir, &enrolment, policy);
+    let witnessing = &mut kept(&agent.keeper).witnessing;
+    match &looked {
+        Ok(()) => *witnessing = Witnessing { at: Some(clock::now().wall), error: None },
+        Err(error) => witnessing.error = Some(format!("{error:#}")),
+    }
+    looked
 }
 
 /// No wait between two attempts at a delivery is drawn from more than this.

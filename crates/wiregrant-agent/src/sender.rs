@@ -3,23 +3,30 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
-use transparency_log::Verifier;
+use transparency_log::{Hash, Verifier};
 use wiregrant_core::Timestamp;
-use wiregrant_core::api::{ProblemKind, ReportHead};
+use wiregrant_core::api::{NewReceipts, ProblemKind, ReportHead};
 use wiregrant_core::note::{Salt, Signed};
 use wiregrant_core::usage_report::UsageReport;
 
+use crate::acknowledgements::{Acknowledgements, Kept};
 use crate::chain::{Acknowledged, Chain, ChainError, Standing};
 use crate::clock::{ClockState, Moment};
 use crate::control_plane::{ControlPlane, ControlPlaneError, NodeIdentity};
 use crate::keeper::Keeper;
 use crate::ledger::Record;
+use crate::receipts;
 
 /// What came of trying to deliver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
     /// There is nothing to deliver, or nothing may be signed before the control plane's clock was compared.
     Idle,
+    /// A control plane that was restored was shown what it had acknowledged.
+    Shown {
+        /// How many acknowledgements.
+        receipts: usize,
+    },
     /// A report was acknowledged; there may be another.
     Delivered {
         /// Its number.
@@ -45,6 +52,17 @@ pub trait Courier {
         now: Timestamp,
         note: &str,
     ) -> Result<String, ControlPlaneError>;
+
+    /// Shows a restored control plane what it had acknowledged.
+    ///
+    /// # Errors
+    /// When nobody answers or it is refused.
+    fn receipts(
+        &self,
+        identity: &NodeIdentity,
+        now: Timestamp,
+        shown: &NewReceipts,
+    ) -> Result<(), ControlPlaneError>;
 }
 
 impl Courier for ControlPlane {
@@ -59,6 +77,15 @@ impl Courier for ControlPlane {
         note: &str,
     ) -> Result<String, ControlPlaneError> {
         self.report(identity, now, note)
+    }
+
+    fn receipts(
+        &self,
+        identity: &NodeIdentity,
+        now: Timestamp,
+        shown: &NewReceipts,
+    ) -> Result<(), ControlPlaneError> {
+        self.receipts(identity, now, shown)
     }
 }
 
@@ -120,7 +147,7 @@ pub fn deliver(
     let delivery = try_to_deliver(keeper, courier, now, salt);
     match &delivery {
         Ok(Delivery::Delivered { .. }) => kept(keeper).undelivered = None,
-        Ok(Delivery::Idle) => {}
+        Ok(Delivery::Idle | Delivery::Shown { .. }) => {}
         Err(error) => kept(keeper).undelivered = Some(Undelivered::because(error)),
     }
     delivery
@@ -132,17 +159,30 @@ fn try_to_deliver(
     now: impl Fn() -> Moment,
     salt: Salt,
 ) -> anyhow::Result<Delivery> {
+    if let Some(receipts) = receipts::show(keeper, courier, &now)? {
+        return Ok(Delivery::Shown { receipts });
+    }
     let (identity, in_step) = {
         let keeper = kept(keeper);
-        if keeper.clock.judge(now()) != ClockState::Good || keeper.ledger.state().chain.unacknowledged()? == 0
-        {
+        let is_due = keeper.receipts.compare || keeper.ledger.state().chain.unacknowledged()? > 0;
+        if keeper.clock.judge(now()) != ClockState::Good || !is_due {
             return Ok(Delivery::Idle);
         }
         (keeper.identity.clone(), keeper.in_step)
     };
     if !in_step {
-        let head = courier.head(&identity, now().wall).context("asking for the last accepted report")?;
-        kept(keeper).take_head(&head, now())?;
+        let ask = || {
+            let head = courier.head(&identity, now().wall);
+            let head = head.inspect_err(|error| kept(keeper).refused(error, now()));
+            head.context("asking for the last accepted report")
+        };
+        let mut head = ask()?;
+        if send_again(keeper, courier, &identity, &now, &head)? > 0 {
+            head = ask()?;
+        }
+        let mut keeper = kept(keeper);
+        keeper.take_head(&head, now())?;
+        keeper.receipts.compare = false;
     }
     let Some((report, reports_log)) = kept(keeper).next_report(now(), salt)? else {
         return Ok(Delivery::Idle);
@@ -155,9 +195,49 @@ fn try_to_deliver(
     Chain::check_proof(&report, &proof, &reports_log)?;
     let time = Some(now().wall);
     let mut keeper = kept(keeper);
+    // Before the journal: a report that is taken for delivered has its proof on the disk.
+    keeper.acknowledgements.keep(&Kept { sequence, note: report.note().to_owned(), proof })?;
     keeper.ledger.commit(vec![Record::Acknowledged(Acknowledged { sequence, time })])?;
     keeper.last_contact = time;
     Ok(Delivery::Delivered { sequence })
+}
+
+/// Sends what was acknowledged and the control plane has lost (it was restored from a backup), unchanged and in order; gives
+/// how many it has taken. Where the node does not have them any more, nothing is sent: then nothing is signed either.
+fn send_again(
+    keeper: &Mutex<Keeper>,
+    courier: &impl Courier,
+    identity: &NodeIdentity,
+    now: &impl Fn() -> Moment,
+    head: &ReportHead,
+) -> anyhow::Result<usize> {
+    let (path, acknowledged, reports_log) = {
+        let keeper = kept(keeper);
+        let acknowledged = keeper.ledger.state().chain.last_acknowledged().map_or(0, |last| last.sequence);
+        (keeper.dir.acknowledgements(), acknowledged, keeper.enrolment.reports_log()?)
+    };
+    if head.sequence >= acknowledged {
+        return Ok(0);
+    }
+    let lost = Acknowledgements::chain(&path, head.sequence.saturating_add(1), acknowledged, &reports_log)?;
+    let previous = head.note.as_ref().map(|note| Hash::of(note.as_bytes()));
+    let follows = |lost: &Vec<Signed<UsageReport>>| {
+        lost.first().is_some_and(|first| first.content().previous == previous)
+    };
+    let Some(lost) = lost.filter(follows) else { return Ok(0) };
+    tracing::warn!(
+        from = head.sequence.saturating_add(1),
+        to = acknowledged,
+        "the control plane has lost reports that it acknowledged: sending them again"
+    );
+    for report in &lost {
+        let sequence = report.content().sequence;
+        let proof = courier.report(identity, now().wall, report.note());
+        let proof = proof.with_context(|| format!("delivering report {sequence} again"))?;
+        Chain::check_proof(report, &proof, &reports_log)?;
+        kept(keeper).acknowledgements.keep(&Kept { sequence, note: report.note().to_owned(), proof })?;
+    }
+    Ok(lost.len())
 }
 
 impl Keeper {
@@ -231,6 +311,7 @@ impl Keeper {
     /// Takes what a refusal says about the node.
     pub fn refused(&mut self, error: &ControlPlaneError, now: Moment) {
         let ControlPlaneError::Problem(problem) = error else { return };
+        self.receipts.refused(problem);
         let is_one_of = |kinds: &[ProblemKind]| kinds.iter().any(|kind| problem.is(*kind));
         if is_one_of(&[ProblemKind::NodeFrozen, ProblemKind::ReportForked]) {
             self.frozen = true;

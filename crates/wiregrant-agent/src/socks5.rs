@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use wiregrant_core::WireGuardPublicKey;
 use wiregrant_core::counter::Reading;
-use wiregrant_core::socks5::metering::{Instance, Question, Readings};
+use wiregrant_core::socks5::metering::{Instance, Question, Rates, Readings};
 use wiregrant_core::socks5::{Socks5Login, Socks5Username};
 use wiregrant_core::usage_report::Class;
 
@@ -64,6 +64,12 @@ impl Socks5State {
         *self == Self::default()
     }
 
+    /// Whether the service may serve somebody, or have counted what is not kept.
+    #[must_use]
+    pub fn serves_somebody(&self) -> bool {
+        !self.logins.is_empty()
+    }
+
     /// The service runs anew: all its counters began at zero.
     pub fn started(&mut self, instance: Instance) {
         self.instance = Some(instance);
@@ -104,7 +110,7 @@ pub struct Socks5 {
     /// The last answer, unless there was none to the last question.
     last: Option<Readings>,
     /// What was served with which run of the service.
-    served: Option<(Instance, Vec<Socks5Login>)>,
+    served: Option<(Instance, Vec<Socks5Login>, Rates)>,
     /// Whether it was said that there is no answer.
     complained: bool,
 }
@@ -160,7 +166,7 @@ impl Keeper {
         for _ in 0..ROUNDS {
             let Some(readings) = self.socks5.last.take_if(|readings| !readings.ending) else { return Ok(()) };
             let difference = self.socks5_difference(&readings, now);
-            let served = (readings.instance, difference.serve.clone());
+            let served = (readings.instance, difference.serve.clone(), self.config.socks5_rates());
             if difference.add.is_empty() && difference.remove.is_empty() && self.socks5.served == Some(served)
             {
                 return Ok(());
@@ -219,10 +225,11 @@ impl Keeper {
         }
         // The tunnel's own networks: what goes there is counted by WireGuard.
         let refused_networks = self.enrolment.addresses.iter().map(ipnet::IpNet::trunc).collect();
-        let question = Question::Serve { logins: serve, refused_networks };
+        let rates = self.config.socks5_rates();
+        let question = Question::Serve { logins: serve, refused_networks, rates };
         let Some(answer) = self.ask_socks5(&question) else { return Ok(()) };
         let Question::Serve { logins, .. } = question else { return Ok(()) };
-        self.socks5.served = Some((answer.instance, logins));
+        self.socks5.served = Some((answer.instance, logins, rates));
         if answer.instance != instance || remove.is_empty() {
             tracing::info!(added_logins = added, "the SOCKS5 service serves whom it should");
             return Ok(());
@@ -259,6 +266,18 @@ impl Keeper {
             self.ledger.commit(vec![Record::Socks5Removed { devices }])?;
         }
         Ok(())
+    }
+
+    /// Has the service serve nobody, and keeps and forgets all that it has counted; right after a sample. Whether it answered.
+    ///
+    /// # Errors
+    /// When the interface or the journal fails.
+    pub(crate) fn end_socks5(&mut self, now: Moment) -> anyhow::Result<bool> {
+        let Some(readings) = self.socks5.last.take() else { return Ok(false) };
+        let remove = self.ledger.state().socks5.logins.keys().copied().collect();
+        let nobody = Difference { add: Vec::new(), remove, serve: Vec::new() };
+        self.serve_socks5(readings.instance, nobody, now)?;
+        Ok(self.socks5.last.is_some())
     }
 
     /// Asks, and keeps the answer; says once when there is none, and once when there is one again.

@@ -6,6 +6,8 @@ use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown,
 };
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use data_encoding::BASE64;
@@ -23,7 +25,12 @@ pub const DEFAULT: &str = "/var/lib/wiregrant-agent";
 /// The longest file that is read, but for the journal. 65,536 desired peers take under 16 MiB.
 const MAX_FILE_BYTES: u64 = 32 << 20;
 
+/// How often a lock that is taken is tried again, and the pause before: two seconds in all.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+
 const IDENTITY_KEY: &str = "identity.key";
+const NEXT_IDENTITY_KEY: &str = "identity.key.next";
 const WIREGUARD_KEY: &str = "wireguard.key";
 const NODE: &str = "node.json";
 
@@ -73,6 +80,12 @@ impl StateDir {
         self.file("journal")
     }
 
+    /// The path of the acknowledged reports with their proofs.
+    #[must_use]
+    pub fn acknowledgements(&self) -> PathBuf {
+        self.file("acknowledgements")
+    }
+
     /// The path of what the control plane wants.
     #[must_use]
     pub fn wanted(&self) -> PathBuf {
@@ -93,7 +106,16 @@ impl StateDir {
             .open(&path)
             .and_then(|file| leave_to_owner_of_folder(&file, &path).map(|()| file))
             .with_context(|| format!("{}: cannot be opened; run as root", path.display()))?;
-        match file.try_lock() {
+        let mut locked = file.try_lock();
+        for _ in 0..LOCK_TRIES {
+            if !matches!(locked, Err(TryLockError::WouldBlock)) {
+                break;
+            }
+            // A program that a killed agent was about to begin has the lock too, until it begins.
+            sleep(LOCK_PAUSE);
+            locked = file.try_lock();
+        }
+        match locked {
             Ok(()) => Ok(Lock { _file: file }),
             Err(TryLockError::WouldBlock) => bail!(
                 "--state-dir {}: another wiregrant-agent works on it; stop that one first (two would sign two \
@@ -154,6 +176,31 @@ impl StateDir {
     /// When it can be neither read nor made.
     pub fn identity_key(&self, name: &str) -> anyhow::Result<SigningKey> {
         Ok(SigningKey::new(name, *self.key(IDENTITY_KEY)?)?)
+    }
+
+    /// The identity key that is to follow the present one, under a name; made if there is none.
+    ///
+    /// # Errors
+    /// When it can be neither read nor made.
+    pub fn next_identity_key(&self, name: &str) -> anyhow::Result<SigningKey> {
+        Ok(SigningKey::new(name, *self.key(NEXT_IDENTITY_KEY)?)?)
+    }
+
+    /// Whether there is a key that is to follow the present one.
+    #[must_use]
+    pub fn has_next_identity_key(&self) -> bool {
+        self.file(NEXT_IDENTITY_KEY).exists()
+    }
+
+    /// Puts the next identity key in the place of the present one.
+    ///
+    /// # Errors
+    /// When the file system refuses; then the present one is still there.
+    pub fn take_next_identity_key(&self) -> anyhow::Result<()> {
+        let (next, path) = (self.file(NEXT_IDENTITY_KEY), self.file(IDENTITY_KEY));
+        fs::rename(&next, &path)
+            .and_then(|()| sync_folder(&path))
+            .with_context(|| format!("{}: cannot be replaced", path.display()))
     }
 
     /// The node's WireGuard key; made if there is none.

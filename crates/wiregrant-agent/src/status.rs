@@ -22,6 +22,7 @@ use crate::state_dir::StateDir;
 use crate::wanted;
 use crate::watch::Rate;
 use crate::wireguard::{self, LivePeer};
+use crate::witnessed::{self, Witnessing};
 
 /// The node's state.
 #[derive(Debug, Clone, Serialize)]
@@ -75,6 +76,10 @@ pub struct Status {
     pub unacknowledged_reports: usize,
     /// Why the running agent's last attempt at delivering one failed, until one succeeds.
     pub delivery_error: Option<String>,
+    /// What came of looking at the public logs, where the running agent demands witnesses.
+    pub witnessing: Option<Witnessing>,
+    /// Files that convict a log before anybody, kept until somebody has looked at them.
+    pub evidence: Vec<PathBuf>,
     /// The clock, as the running agent judged it last.
     pub clock: ClockState,
     /// Whether the control plane takes no reports until a person decides.
@@ -128,6 +133,8 @@ pub fn status(dir: &StateDir) -> anyhow::Result<(Status, Vec<LivePeer>)> {
         last_acknowledged: state.chain.last_acknowledged().cloned(),
         unacknowledged_reports: state.chain.unacknowledged()?,
         delivery_error: health.delivery_error.filter(|_| running),
+        witnessing: Some(health.witnessing).filter(|witnessing| running && witnessing.demanded()),
+        evidence: witnessed::evidence(dir)?,
         clock: if running { health.clock } else { ClockState::Unknown },
         frozen: health.frozen,
         last_contact: health.last_contact,

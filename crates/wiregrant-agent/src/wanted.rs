@@ -225,8 +225,14 @@ impl Keeper {
     }
 
     fn keep(&mut self, change: Change) -> anyhow::Result<()> {
+        // A change of nothing is a whole, and is not written as one again right after.
+        let is_whole = self.wanted.as_ref().is_none_or(|wanted| wanted.peers.is_empty());
+        let before = self.wanted_file.journal.bytes();
         let record = Record::Change(change);
         self.wanted_file.keep(&record)?;
+        if is_whole {
+            self.wanted_file.whole_bytes = self.wanted_file.journal.bytes().saturating_sub(before);
+        }
         if let Record::Change(change) = record {
             let wanted = self.wanted.get_or_insert_default();
             wanted.change(change);

@@ -12,7 +12,7 @@ use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use control_plane::Script;
+use control_plane::{Script, Version};
 use node::{Node, desired, reported};
 use support::run;
 use wiregrant_agent::clock;
@@ -81,6 +81,39 @@ fn every_byte_is_reported_once_through_kills_and_a_removal() {
 }
 
 #[test]
+fn a_control_plane_of_the_minor_version_before_or_after_is_served_and_reported_to() {
+    for (label, version) in [("x", Version::Before), ("y", Version::After)] {
+        let mut node = Node::start_under(label, version, |_| ());
+        let start = clock::now().wall.plus_seconds(3_600);
+        node.control_plane.change(|script| {
+            script.membership = Some(Membership {
+                grant: "g".parse().expect("an id"),
+                node: "node-1".parse().expect("an id"),
+                schedule: Schedule { start, epoch_seconds: 3_600, epochs: 3 },
+                first_epoch: 1,
+                end_epoch: None,
+                peer_caps: std::collections::BTreeMap::new(),
+            });
+        });
+        node.admit_client();
+        node.wire.echo(30, "10.9.0.1");
+        node.reported_equals_wg(Reading::default());
+        // It asks for its head when it starts, and says how it is.
+        node.kill();
+        node.run();
+        node.wire.echo(20, "10.9.0.1");
+        node.reported_equals_wg(Reading::default());
+        node.control_plane.until("its condition was told", |script| !script.conditions.is_empty());
+        let before = node.wire.seen_by_wg(node.host());
+        node.control_plane.change(|script| script.peers.clear());
+        while !node.peers().is_empty() {
+            std::thread::yield_now();
+        }
+        node.control_plane.until("what it served stays reported", |script| reported(script) == before);
+    }
+}
+
+#[test]
 fn a_report_whose_answer_was_lost_is_sent_again_unchanged() {
     let node = Node::start("l");
     node.admit_client();
@@ -103,6 +136,7 @@ fn each_epoch_ends_with_a_report_at_its_boundary() {
             schedule: Schedule { start, epoch_seconds: 3, epochs: 3 },
             first_epoch: 1,
             end_epoch: None,
+            peer_caps: std::collections::BTreeMap::new(),
         });
     });
     node.control_plane.until("the grant is over", |script| {
@@ -260,7 +294,7 @@ fn the_socks5_service_is_metered_to_the_byte_through_its_kill_a_removal_and_its_
     let client = desired(node.wire.client_public_key(), node.wire.client_allowed_ips());
     let peer = DesiredPeer { socks5: Some(socks5::login()), ..client };
     node.control_plane.change(|script| script.peers = vec![peer.clone()]);
-    let reports = |received: u64, sent: u64| {
+    let reports = |node: &Node, received: u64, sent: u64| {
         node.control_plane.until("the reports say what the client moved through SOCKS5", |script| {
             reported_of_socks5(script) == Some(Reading { received, sent })
         });
@@ -268,25 +302,63 @@ fn the_socks5_service_is_metered_to_the_byte_through_its_kill_a_removal_and_its_
     let service = socks5::Service::start(&node.wire, node.folder.path());
     let mut connection = socks5::Connection::open(&node.wire);
     connection.talk(100_003, 2_000_005);
-    reports(100_003, 2_000_005);
+    reports(&node, 100_003, 2_000_005);
 
     // Another run's counters begin at zero, and more moves than before.
     service.kill_9();
     let service = socks5::Service::start(&node.wire, node.folder.path());
     let mut connection = socks5::Connection::open(&node.wire);
     connection.talk(200_000, 2_000_005);
-    reports(300_003, 4_000_010);
+    reports(&node, 300_003, 4_000_010);
 
     // Who is removed is cut, and what moved until then is counted.
     connection.talk(11, 13);
     node.control_plane.change(|script| script.peers.clear());
     connection.until_cut();
-    reports(300_014, 4_000_023);
+    reports(&node, 300_014, 4_000_023);
 
     node.control_plane.change(|script| script.peers = vec![peer]);
     let mut connection = socks5::Connection::open(&node.wire);
     connection.talk(17, 19);
     service.end();
     connection.until_cut();
-    reports(300_031, 4_000_042);
+    reports(&node, 300_031, 4_000_042);
+
+    taken_down_it_serves_nobody_and_what_it_counted_is_kept(
+        node,
+        &format!("socks5.socket = \"{}\"\n", socket.display()),
+    );
+}
+
+/// What moved after the agent's end is counted when a node is taken down, also where its interface is gone already.
+fn taken_down_it_serves_nobody_and_what_it_counted_is_kept(mut node: Node, with_socks5: &str) {
+    let taken_down = |node: &Node| {
+        let config = node.configure(with_socks5);
+        let mut down = node.command("down");
+        let output = node.host().inside(|| down.arg("--config").arg(config).output()).expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).contains("serves nobody any more")
+    };
+    let mut all = Reading { received: 300_031, sent: 4_000_042 };
+    for (deleted, up, down) in [(false, 23, 29), (true, 31, 37)] {
+        let service = socks5::Service::start(&node.wire, node.folder.path());
+        let mut connection = socks5::Connection::open(&node.wire);
+        node.stop();
+        connection.talk(up, down);
+        all = Reading { received: all.received + up as u64, sent: all.sent + down as u64 };
+        if deleted {
+            let host = node.host();
+            run(&format!("ip -n {} link delete dev {}", host.namespace, host.interface));
+        }
+        assert!(taken_down(&node), "interface deleted before: {deleted}");
+        connection.until_cut();
+        // Nothing is left to wait for, and nothing to be done once more.
+        service.end();
+        assert!(!taken_down(&node));
+        node.run();
+        node.control_plane.until("what was counted when it was taken down is reported", |script| {
+            reported_of_socks5(script) == Some(all)
+        });
+        node.reconfigure(with_socks5);
+    }
 }

@@ -86,11 +86,11 @@ impl Node {
         self.wire.connect_client(open);
     }
 
-    /// Everything of the network that the agent could have touched.
+    /// Everything of the network that the agent could have touched; not what counters say.
     fn surroundings(&self) -> String {
         self.wire.node.inside(|| {
             let mut seen: Vec<String> = [
-                "nft list ruleset",
+                "nft --stateless list ruleset",
                 "ip -brief link show",
                 "ip -brief address show",
                 "ip rule show",

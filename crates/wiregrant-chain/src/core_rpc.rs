@@ -71,6 +71,14 @@ struct Header {
 }
 
 #[derive(Deserialize)]
+struct Located {
+    hex: String,
+    /// Absent while it waits.
+    #[serde(default)]
+    confirmations: u32,
+}
+
+#[derive(Deserialize)]
 struct SpendingPrevout {
     spendingtxid: Option<String>,
 }
@@ -167,6 +175,28 @@ impl CoreRpc {
             return Ok(Some(tx));
         }
         Err(ChainError::form("getrawtransaction", format!("is of {}, not {txid}", tx.compute_txid())))
+    }
+
+    /// A transaction that is in a block, and how many blocks deep; `None` where it is in none. The node must keep an index of
+    /// all transactions.
+    ///
+    /// # Errors
+    /// [`ChainError::NoIndex`]; as [`Self::call`].
+    pub fn buried(&self, txid: Txid) -> Result<Option<(Transaction, u32)>, ChainError> {
+        const METHOD: &str = "getrawtransaction";
+        let found: Located = match self.call(METHOD, &json!([txid.to_string(), true])) {
+            // The node says so only where it has none: with an index it knows that there is no such transaction.
+            Err(ChainError::Refused { code: NOT_FOUND, message, .. }) if message.contains("-txindex") => {
+                return Err(ChainError::NoIndex { url: self.url.clone() });
+            }
+            Err(ChainError::Refused { code: NOT_FOUND, .. }) => return Ok(None),
+            answer => answer?,
+        };
+        let tx: Transaction = deserialize_hex(&found.hex).map_err(|e| ChainError::form(METHOD, e))?;
+        if tx.compute_txid() != txid {
+            return Err(ChainError::form(METHOD, format!("is of {}, not {txid}", tx.compute_txid())));
+        }
+        Ok((found.confirmations > 0).then_some((tx, found.confirmations)))
     }
 
     /// The waiting transactions that spend any of these outpoints.

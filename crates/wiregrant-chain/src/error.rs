@@ -17,10 +17,18 @@ pub enum ChainError {
         problem: String,
     },
     /// The address of a source is none.
-    #[error("url: {url:?} is no address such as http://127.0.0.1:8332")]
+    #[error(
+        "url: {url:?} is no address such as http://127.0.0.1:8332, or ssl://host:50002 for an Electrum server"
+    )]
     Url {
         /// What was given.
         url: String,
+    },
+    /// A peer's address is none.
+    #[error("peers: {peer:?} is no host:port, such as node.example.org:8333")]
+    Peer {
+        /// What was given.
+        peer: String,
     },
     /// The cookie cannot be read.
     #[error(
@@ -55,6 +63,14 @@ pub enum ChainError {
         question: String,
         /// What is wrong with the answer.
         problem: String,
+    },
+    /// A transaction of long ago was asked for.
+    #[error(
+        "{url}: the node keeps no index of all transactions; start it once with `txindex=1`, or name an Esplora server"
+    )]
+    NoIndex {
+        /// Who was asked.
+        url: String,
     },
     /// The source is on another network.
     #[error("the node is on {found}, payouts are on {expected}; name a node of {expected}")]

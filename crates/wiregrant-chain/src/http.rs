@@ -1,6 +1,6 @@
-//! The HTTP client of the sources, with its limits.
+//! The HTTP client, with its limits: of the sources, and of the command line, which asks control planes and mirrors.
 
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::time::Duration;
 
 use ureq::http::Response;
@@ -14,17 +14,36 @@ pub const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A client that takes a status as an answer and follows no redirect, so that a cookie goes only where it was meant to.
-pub fn agent() -> Agent {
+/// The sources' client.
+pub(crate) fn agent() -> Agent {
+    client(TIMEOUT, CONNECT_TIMEOUT)
+}
+
+/// A client that takes a status as an answer and follows no redirect, so that a cookie or a token goes only where it was
+/// meant to.
+#[must_use]
+pub fn client(timeout: Duration, connect_timeout: Duration) -> Agent {
     Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
-        .timeout_global(Some(TIMEOUT))
-        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .timeout_global(Some(timeout))
+        .timeout_connect(Some(connect_timeout))
         .user_agent(concat!("wiregrant/", env!("CARGO_PKG_VERSION")))
         .build()
         .new_agent()
+}
+
+/// The body of an answer, or `None` where it is longer than `limit` bytes.
+///
+/// # Errors
+/// Those of the connection.
+pub fn read_body(body: &mut Body, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    // The client's own limit is set just above ours, so that ours is the one that speaks.
+    let limited = body.with_config().limit(limit.saturating_add(2));
+    limited.reader().take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 
 /// The address without a slash at its end.
@@ -46,15 +65,14 @@ pub fn checked_url(url: &str) -> Result<String, ChainError> {
 ///
 /// # Errors
 /// [`ChainError::Unreachable`], also for an answer that is too long.
-pub fn read(url: &str, answer: Result<Response<Body>, ureq::Error>) -> Result<(u16, Vec<u8>), ChainError> {
+pub(crate) fn read(
+    url: &str,
+    answer: Result<Response<Body>, ureq::Error>,
+) -> Result<(u16, Vec<u8>), ChainError> {
     let failed = |problem: String| ChainError::Unreachable { url: url.to_owned(), problem };
     let mut response = answer.map_err(|error| failed(error.to_string()))?;
-    let mut bytes = Vec::new();
-    let reader = response.body_mut().as_reader();
-    reader.take(MAX_ANSWER_BYTES + 1).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
-    if bytes.len() as u64 > MAX_ANSWER_BYTES {
-        return Err(failed(format!("the answer is longer than {MAX_ANSWER_BYTES} bytes")));
-    }
+    let body = read_body(response.body_mut(), MAX_ANSWER_BYTES).map_err(|error| failed(error.to_string()))?;
+    let bytes = body.ok_or_else(|| failed(format!("the answer is longer than {MAX_ANSWER_BYTES} bytes")))?;
     Ok((response.status().as_u16(), bytes))
 }
 

@@ -3,29 +3,22 @@
 //! One is computed from tiles and the checkpoint stored with the report's batch, never kept, so the same report gets the
 //! same bytes however often it is sent.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use transparency_log::{LogProof, inclusion_proof, inclusion_tiles};
+use transparency_log::{Hash, LogProof, TileId, inclusion_proof, inclusion_proofs, inclusion_tiles};
 use wiregrant_store::{Log, Store};
 
 use crate::error::{Answer, Failure};
+use crate::recording;
 
-/// The proofs of these entries under the checkpoint of the log at `size`, in their order.
+/// The proofs of entries that were just appended, in their order. Nothing is read: the log's right edge proves what lies at it.
 ///
 /// # Errors
-/// `busy` or `internal`.
-pub async fn proofs(store: &Store, indices: &[u64], size: u64, checkpoint: &str) -> Answer<Vec<String>> {
-    let mut wanted = BTreeSet::new();
-    for index in indices {
-        wanted.extend(inclusion_tiles(*index, size).map_err(Failure::internal)?);
-    }
-    let tiles = store.read().await?.tiles(Log::Reports, &wanted).await?;
-    let proof = |index: &u64| {
-        let hashes = inclusion_proof(*index, size, &tiles).map_err(Failure::internal)?;
-        let proof = LogProof { index: *index, hashes, checkpoint: checkpoint.to_owned(), extra: None };
-        Ok(proof.to_string())
-    };
-    indices.iter().map(proof).collect()
+/// `internal`.
+pub fn of_appended(appended: &recording::Signed) -> Answer<Vec<String>> {
+    let recording::Signed { first_index, size, checkpoint, tiles } = appended;
+    let proofs = inclusion_proofs(*first_index..*size, *size, tiles).map_err(Failure::internal)?;
+    Ok((*first_index..).zip(proofs).map(|(index, hashes)| text(index, hashes, checkpoint)).collect())
 }
 
 /// The proof of an entry that was acknowledged under the checkpoint at `size` before.
@@ -33,9 +26,20 @@ pub async fn proofs(store: &Store, indices: &[u64], size: u64, checkpoint: &str)
 /// # Errors
 /// `busy` or `internal`.
 pub async fn again(store: &Store, index: u64, size: u64) -> Answer<String> {
-    let checkpoint = store.read().await?.checkpoint_at(Log::Reports, size).await?;
+    let mut read = store.read().await?;
+    let checkpoint = read.checkpoint_at(Log::Reports, size).await?;
     let checkpoint =
         checkpoint.ok_or_else(|| Failure::internal(format!("no checkpoint of the reports log at {size}")))?;
-    let mut proofs = proofs(store, &[index], size, &checkpoint).await?;
-    proofs.pop().ok_or_else(|| Failure::internal("one index, no proof"))
+    let wanted = inclusion_tiles(index, size).map_err(Failure::internal)?;
+    let tiles = read.tiles(Log::Reports, &wanted).await?;
+    proof(index, size, &tiles, &checkpoint)
+}
+
+fn proof(index: u64, size: u64, tiles: &BTreeMap<TileId, Vec<Hash>>, checkpoint: &str) -> Answer<String> {
+    let hashes = inclusion_proof(index, size, tiles).map_err(Failure::internal)?;
+    Ok(text(index, hashes, checkpoint))
+}
+
+fn text(index: u64, hashes: Vec<Hash>, checkpoint: &str) -> String {
+    LogProof { index, hashes, checkpoint: checkpoint.to_owned(), extra: None }.to_string()
 }

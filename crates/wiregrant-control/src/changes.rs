@@ -1,57 +1,69 @@
-//! Which nodes' desired states have changed: what wakes the requests that wait for it.
+//! Wakes those who wait for a node's desired state to change, and forgets what is remembered of such a node. What has changed is
+//! in the database; this only says that it is worth looking.
 
-use tokio::sync::broadcast;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
 use wiregrant_core::NodeId;
 
-/// Changes that a slow waiter may miss before it has to look for itself, which costs it one query.
-const BACKLOG: usize = 1_024;
+use crate::identities::Identities;
+
+/// One number for each node that ever waited here; it rises with each change. Nodes are enrolled, so they are bounded.
+type Waiting = BTreeMap<NodeId, watch::Sender<u64>>;
 
 /// Tells waiting requests of changes.
-#[derive(Debug, Clone)]
-pub struct Changes(broadcast::Sender<Option<NodeId>>);
-
-impl Default for Changes {
-    fn default() -> Self {
-        Self(broadcast::Sender::new(BACKLOG))
-    }
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    waiting: Arc<Mutex<Waiting>>,
+    identities: Arc<Identities>,
 }
 
 impl Changes {
-    /// This node's desired state has changed; call it after the commit.
-    pub fn of(&self, node: &NodeId) {
-        let _ = self.0.send(Some(node.clone())); // nobody waits: nobody to tell
+    /// Tells also what remembers nodes' identities.
+    #[must_use]
+    pub fn with(identities: Arc<Identities>) -> Self {
+        Self { waiting: Arc::default(), identities }
     }
 
-    /// Everyone is to look: we are about to stop.
+    /// This node's desired state has changed; call it after the commit.
+    pub fn of(&self, node: &NodeId) {
+        self.identities.forget(node);
+        if let Some(changes) = self.waiting().get(node) {
+            tell(changes);
+        }
+    }
+
+    /// Everyone is to look: nobody knows what has changed, or we are about to stop.
     pub fn of_all(&self) {
-        let _ = self.0.send(None);
+        self.identities.forget_all();
+        self.waiting().values().for_each(tell);
     }
 
     /// Begins to listen; take it before looking at the present state, so that no change falls in between.
     #[must_use]
     pub fn listen(&self, node: NodeId) -> Listener {
-        Listener { node, changes: self.0.subscribe() }
+        Listener(self.waiting().entry(node).or_insert_with(|| watch::Sender::new(0)).subscribe())
     }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // Whoever panicked holding it left a whole map.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn tell(changes: &watch::Sender<u64>) {
+    changes.send_modify(|count| *count = count.wrapping_add(1));
 }
 
 /// Waits for changes of one node.
 #[derive(Debug)]
-pub struct Listener {
-    node: NodeId,
-    changes: broadcast::Receiver<Option<NodeId>>,
-}
+pub struct Listener(watch::Receiver<u64>);
 
 impl Listener {
     /// Resolves when the node may have changed since the last call.
     pub async fn changed(&mut self) {
-        loop {
-            match self.changes.recv().await {
-                Ok(Some(node)) if node != self.node => {}
-                Ok(_) | Err(broadcast::error::RecvError::Lagged(_) | broadcast::error::RecvError::Closed) => {
-                    return;
-                }
-            }
-        }
+        let _ = self.0.changed().await; // an error: the control plane itself is gone
     }
 }
 
@@ -71,12 +83,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_waiter_that_missed_some_looks_for_itself() {
+    async fn a_change_of_another_node_wakes_nobody() {
         let changes = Changes::default();
         let mut listener = changes.listen("node-1".parse().unwrap());
-        for _ in 0..=BACKLOG {
-            changes.of(&"node-2".parse().unwrap());
-        }
+        changes.of(&"node-2".parse().unwrap());
+        assert!(!listener.0.has_changed().unwrap());
+        changes.of(&"node-1".parse().unwrap());
         listener.changed().await;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use wiregrant_core::Timestamp;
 
@@ -13,6 +13,13 @@ pub enum Clock {
     System,
     /// Seconds since 1970 that a test moves by hand.
     ByHand(Arc<AtomicI64>),
+}
+
+/// A moment that only durations are taken from.
+#[must_use]
+pub fn stopwatch() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    Instant::now()
 }
 
 impl Clock {

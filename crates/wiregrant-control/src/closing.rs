@@ -5,6 +5,8 @@
 //! everything is read first and written in one short transaction afterwards; the statement's key lets only one in.
 
 mod credit;
+mod imported;
+pub mod late;
 mod site;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,20 +14,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use transparency_log::{Checkpoint, Hash};
 use wiregrant_core::api::ProblemKind;
 use wiregrant_core::inputs::Inputs;
+use wiregrant_core::ledger;
 use wiregrant_core::note::Signed;
 use wiregrant_core::record::RecordEntry;
-use wiregrant_core::statement::{NodeLine, Statement, pot};
+use wiregrant_core::statement::{Adjustment, NodeLine, Statement, pot};
 use wiregrant_core::terms::Terms;
-use wiregrant_core::{GrantId, OperatorId, Sats, Timestamp, Units};
-use wiregrant_payout::{Share, allocate, check_statement};
+use wiregrant_core::{GrantId, NodeId, OperatorId, Sats, Timestamp, Units};
+use wiregrant_payout::{check_statement, split};
 use wiregrant_store::{self as store, Log, Read};
 
 use crate::api::grants;
 use crate::control_plane::ControlPlane;
 use crate::error::{Answer, Failure};
 use crate::membership;
+use crate::publisher;
 use crate::random;
 use crate::recording::Recording;
+
+/// How often a statement is composed anew because something was decided meanwhile, before the closing is put off.
+const ATTEMPTS: usize = 5;
 
 /// An epoch that may be closed now.
 struct ClosedEpoch {
@@ -38,6 +45,39 @@ struct ClosedEpoch {
     last: Option<Signed<Statement>>,
     /// What the reports log was when the epoch was closed.
     reports: Checkpoint,
+    decided: Decided,
+}
+
+/// What people have decided that the statement counts.
+#[derive(Debug, PartialEq, Eq)]
+struct Decided {
+    /// Nodes against which a finding acts.
+    found: BTreeSet<NodeId>,
+    /// Sats of lines that were forfeited since the last statement.
+    forfeited: Sats,
+    /// Corrections that no statement has taken up.
+    adjustments: Vec<store::AdjustmentRow>,
+}
+
+impl Decided {
+    async fn read(read: &mut Read, grant: &GrantId, number: u64) -> Answer<Self> {
+        let findings = read.findings(grant).await?.into_iter();
+        let adjustments = read.adjustments(grant).await?.into_iter();
+        Ok(Self {
+            found: findings.filter(|found| found.acts_in == number).map(|found| found.node).collect(),
+            forfeited: read.forfeited(grant, number).await?,
+            adjustments: adjustments.filter(|asked| asked.statement_epoch.is_none()).collect(),
+        })
+    }
+}
+
+/// A statement and all that is written with it.
+struct Composed {
+    statement: Signed<Statement>,
+    inputs: Signed<Inputs>,
+    standings: Vec<store::Standing>,
+    /// The corrections it has taken up, by their numbers.
+    adjusted: Vec<u64>,
 }
 
 /// Closes an epoch; one that has a statement gets that very statement again.
@@ -46,15 +86,37 @@ struct ClosedEpoch {
 /// `not-found`, `epoch-not-over` before its time or before the epochs before it.
 pub async fn close(plane: &ControlPlane, grant: &GrantId, number: u64) -> Answer<store::Statement> {
     let _one_at_a_time = plane.closing.lock().await;
-    let now = plane.clock.now();
-    let mut read = plane.store.read().await?;
-    if let Some(statement) = read.statement(grant, number).await? {
-        return Ok(statement);
+    for _ in 0..ATTEMPTS {
+        let now = plane.clock.now();
+        let mut read = plane.store.read().await?;
+        if read.statement(grant, number).await?.is_none()
+            && !read.imported_statements(grant).await?.is_empty()
+        {
+            drop(read);
+            imported::compute_standings(plane, grant, now).await?;
+            read = plane.store.read().await?;
+        }
+        if let Some(statement) = read.statement(grant, number).await? {
+            return Ok(statement);
+        }
+        let epoch = closed_epoch(plane, &mut read, grant, number, now).await?;
+        let composed = compose(plane, &mut read, &epoch).await?;
+        drop(read);
+        if let Some(row) = record(plane, &epoch, &composed, now).await? {
+            return Ok(row);
+        }
     }
-    let epoch = closed_epoch(plane, &mut read, grant, number, now).await?;
-    let (statement, inputs) = compose(plane, &mut read, &epoch).await?;
-    drop(read);
+    Err(Failure::new(ProblemKind::Busy, format!("epoch {number} of {grant} is decided about; try again")))
+}
 
+/// Writes a statement with all that follows from it; `None` where something was decided that it does not count.
+async fn record(
+    plane: &ControlPlane,
+    epoch: &ClosedEpoch,
+    composed: &Composed,
+    now: Timestamp,
+) -> Answer<Option<store::Statement>> {
+    let (grant, number, statement) = (&epoch.grant, epoch.number, &composed.statement);
     let row = store::Statement {
         grant_id: grant.clone(),
         epoch: number,
@@ -63,12 +125,26 @@ pub async fn close(plane: &ControlPlane, grant: &GrantId, number: u64) -> Answer
         closed_at: now,
     };
     let mut recording = Recording::begin(plane).await?;
-    recording.write.insert_statement(&row, inputs.note()).await?;
+    if let Some(statement) = recording.write.statement(grant, number).await? {
+        return Ok(Some(statement));
+    }
+    if Decided::read(&mut recording.write, grant, number).await? != epoch.decided {
+        return Ok(None);
+    }
+    recording.write.insert_statement(&row, composed.inputs.note()).await?;
     recording.write.put_public_note(statement.note()).await?;
+    let reports = epoch.reports.size.to_string();
+    recording.write.put_setting(publisher::SETTING_REPORTS_NAMED, &reports).await?;
+    recording.write.put_standings(grant, &composed.standings).await?;
+    for adjusted in &composed.adjusted {
+        recording.write.take_up_adjustment(grant, *adjusted, number).await?;
+    }
+    let transfers = ledger::of_statement(statement.content()).map_err(Failure::internal)?;
+    recording.write.enter(&transfers, now).await?;
     recording.log(RecordEntry::Statement { grant: grant.clone(), epoch: number, note: statement.hash() });
     recording.commit().await?;
     tracing::info!(%grant, epoch = number, pot_sats = %statement.content().pot, "an epoch was closed");
-    Ok(row)
+    Ok(Some(row))
 }
 
 /// When the statement of an epoch may be signed at the earliest.
@@ -85,10 +161,15 @@ async fn closed_epoch(
     number: u64,
     now: Timestamp,
 ) -> Answer<ClosedEpoch> {
-    let terms = membership::terms(&grants::known(read, grant).await?)?;
-    let bounds = terms.schedule().bounds(number).zip(opens_at(&terms, number));
-    let ((start, end), opens_at) = bounds
-        .ok_or_else(|| Failure::not_found("epoch", format!("{number} of the {} of {grant}", terms.epochs)))?;
+    let newest = membership::terms(&grants::known(read, grant).await?)?;
+    let terms = membership::terms_in(read, grant, number).await?;
+    let bounds = terms.and_then(|terms| {
+        let (bounds, opens_at) = terms.schedule().bounds(number).zip(opens_at(&terms, number))?;
+        Some((terms, bounds, opens_at))
+    });
+    let (terms, (start, end), opens_at) = bounds.ok_or_else(|| {
+        Failure::not_found("epoch", format!("{number} of the {} of {grant}", newest.epochs))
+    })?;
     if now < opens_at {
         let detail =
             format!("epoch {number} ends at {end} and may be closed from {opens_at} on; it is {now}");
@@ -109,16 +190,13 @@ async fn closed_epoch(
         .ok_or_else(|| Failure::internal("the reports log has no checkpoint"))?;
     let reports = Checkpoint::parse_verified(&checkpoint, &plane.keys.reports.verifier());
     let reports = reports.map_err(Failure::internal)?;
-    Ok(ClosedEpoch { grant: grant.clone(), number, start, end, terms, last, reports })
+    let decided = Decided::read(read, grant, number).await?;
+    Ok(ClosedEpoch { grant: grant.clone(), number, start, end, terms, last, reports, decided })
 }
 
 /// Composes inputs and statement, checks them as everyone else will, and signs them.
-async fn compose(
-    plane: &ControlPlane,
-    read: &mut Read,
-    epoch: &ClosedEpoch,
-) -> Answer<(Signed<Statement>, Signed<Inputs>)> {
-    let nodes = credit::nodes(read, epoch).await?;
+async fn compose(plane: &ControlPlane, read: &mut Read, epoch: &ClosedEpoch) -> Answer<Composed> {
+    let mut nodes = credit::nodes(read, epoch).await?;
     let inputs = Inputs {
         log: plane.config.origin.clone(),
         grant: epoch.grant.clone(),
@@ -130,38 +208,41 @@ async fn compose(
     let inputs = Signed::sign(inputs, &plane.keys.statement).map_err(Failure::internal)?;
 
     let sites = site::numbers(nodes.values().map(|node| node.endpoint.as_str()));
-    let lines = nodes.into_iter().map(|(id, node)| {
+    let lines = nodes.iter_mut().map(|(id, node)| {
         let line = NodeLine {
             site: sites.get(&site::of(&node.endpoint)).copied().unwrap_or_default(),
-            operator: node.inputs.operator,
-            location: node.location,
+            operator: node.inputs.operator.clone(),
+            location: node.location.clone(),
             units: node.inputs.units,
         };
-        (id, line)
+        (id.clone(), line)
     });
-    let statement = statement(plane, read, epoch, lines.collect(), inputs.hash()).await?;
+    let mut statement = bare(plane, read, epoch, lines.collect(), inputs.hash()).await?;
+    let adjusted = fill_in(&mut statement, epoch)?;
     let last = epoch.last.as_ref().map(Signed::content);
-    statement.check_sums(last).map_err(Failure::internal)?;
+    statement.check_sums(last, epoch.decided.forfeited).map_err(Failure::internal)?;
     check_statement(&statement).map_err(Failure::internal)?;
     let statement = Signed::sign(statement, &plane.keys.statement).map_err(Failure::internal)?;
-    Ok((statement, inputs))
+    let standings = nodes.into_values().map(|node| node.standing).collect();
+    Ok(Composed { statement, inputs, standings, adjusted })
 }
 
-async fn statement(
+/// A statement without the lines that follow from the others.
+async fn bare(
     plane: &ControlPlane,
     read: &mut Read,
     epoch: &ClosedEpoch,
-    nodes: BTreeMap<wiregrant_core::NodeId, NodeLine>,
+    nodes: BTreeMap<NodeId, NodeLine>,
     inputs: Hash,
 ) -> Answer<Statement> {
     let terms = epoch.terms.clone();
     let last = epoch.last.as_ref().map(Signed::content);
     let contributed = read.contributed(&epoch.grant, Some(epoch.start)).await?;
-    let allotted = last.map_or(Ok(Sats::ZERO), Statement::allotted_after).map_err(Failure::internal)?;
+    let allotted = Statement::allotted_before(last, epoch.decided.forfeited).map_err(Failure::internal)?;
     let epochs_left = terms.schedule().epochs_left(epoch.number);
-    let issued = read.assigned_quota_issued(epoch.end).await?;
+    let issued = read.assigned_quota_issued(None, epoch.end).await?;
     let issued = issued.get().checked_div(terms.unit_bytes.get()).unwrap_or(0);
-    let mut statement = Statement {
+    Ok(Statement {
         log: plane.config.origin.clone(),
         network: plane.config.network,
         grant: epoch.grant.clone(),
@@ -182,28 +263,43 @@ async fn statement(
         operators: BTreeMap::new(),
         unspent: Sats::ZERO,
         terms,
-    };
-    let shares = shares(&statement, last)?;
-    let minimum = statement.terms.minimum_payout_sats;
-    let allocation =
-        allocate(statement.pot, &epoch.grant, epoch.number, minimum, &shares).map_err(Failure::internal)?;
-    statement.operators = allocation.operators;
-    statement.unspent = allocation.unspent;
-    Ok(statement)
+    })
 }
 
-/// Every operator with a node, and every one who brings sats from the last statement.
-fn shares(statement: &Statement, last: Option<&Statement>) -> Answer<BTreeMap<OperatorId, Share>> {
-    let units = statement.units_by_operator().map_err(Failure::internal)?;
-    let mut shares: BTreeMap<OperatorId, Share> = units
-        .into_iter()
-        .map(|(operator, units)| (operator, Share { units, brought: Sats::ZERO, adjusted: 0 }))
-        .collect();
-    for (operator, line) in last.into_iter().flat_map(|last| &last.operators) {
-        if line.carried > Sats::ZERO {
-            let none = Share { units: Units::ZERO, brought: Sats::ZERO, adjusted: 0 };
-            shares.entry(operator.clone()).or_insert(none).brought = line.carried;
-        }
+/// Takes up the corrections that wait, as far as the grant and their operators have the sats, and splits the pot; the numbers of
+/// those taken up. One that does not fit waits on: an epoch is never kept from closing by a correction.
+fn fill_in(statement: &mut Statement, epoch: &ClosedEpoch) -> Answer<Vec<u64>> {
+    let last = epoch.last.as_ref().map(Signed::content);
+    let brought = last.into_iter().flat_map(|last| &last.operators);
+    let brought: BTreeMap<OperatorId, Sats> =
+        brought.map(|(operator, line)| (operator.clone(), line.carried)).collect();
+    let plain = split(statement, &brought).map_err(Failure::internal)?;
+    let earned: i128 = plain.operators.values().map(|line| i128::from(line.earned.get())).sum();
+    let mut free = i128::from(statement.contributed.get())
+        .saturating_sub(i128::from(statement.allotted.get()))
+        .saturating_sub(earned);
+    let mut due: BTreeMap<OperatorId, i128> = BTreeMap::new();
+    for (operator, line) in &plain.operators {
+        let sats = i128::from(line.payable.get()).saturating_add(i128::from(line.carried.get()));
+        due.insert(operator.clone(), sats);
     }
-    Ok(shares)
+    let mut taken = Vec::new();
+    for asked in epoch.decided.adjustments.iter().filter(|asked| asked.epoch < statement.epoch) {
+        let (sats, has) = (i128::from(asked.sats), due.entry(asked.operator.clone()).or_default());
+        if sats > free || has.saturating_add(sats) < 0 {
+            tracing::warn!(grant = %epoch.grant, number = asked.number, sats = asked.sats, "a correction waits for sats");
+            continue;
+        }
+        (free, *has) = (free.saturating_sub(sats), has.saturating_add(sats));
+        statement.adjustments.insert(Adjustment {
+            operator: asked.operator.clone(),
+            sats: asked.sats,
+            reason: asked.reason.clone(),
+            epoch: asked.epoch,
+        });
+        taken.push(asked.number);
+    }
+    let allocation = split(statement, &brought).map_err(Failure::internal)?;
+    (statement.operators, statement.unspent) = (allocation.operators, allocation.unspent);
+    Ok(taken)
 }

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use wiregrant_core::NodeId;
 
-use crate::config::{Config, ConfigError, ConfigFile, FILE_NAME};
+use crate::config::{self, Config, ConfigError, ConfigFile, FILE_NAME};
+use crate::witness::WitnessArguments;
 
 /// The control plane of wiregrant: enrols nodes, takes their reports, closes epochs, prepares payments.
 #[derive(Debug, Parser)]
@@ -22,15 +24,55 @@ pub enum Command {
     Init(ConfigFile),
     /// Serve until told to stop (SIGTERM or Ctrl-C).
     Serve(Configured),
+    /// Make a token for a first administrator again, which signs in once; for when all others are lost.
+    Bootstrap(Configured),
     /// Check the configuration and print what it amounts to.
     CheckConfig(Configured),
+    /// Copy the database (SQLite) to a new file, while the control plane serves.
+    Backup {
+        /// The file to write, which must not exist.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        /// Which control plane.
+        #[command(flatten)]
+        configured: Configured,
+    },
+    /// Put a backup (SQLite) where the database was. The control plane is stopped, and the old file moved away.
+    Restore {
+        /// The backup.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// Which control plane.
+        #[command(flatten)]
+        configured: Configured,
+    },
+    /// After a restore: import what was published of both logs since the backup, and learn what is still waited for. Nothing is
+    /// signed before. Stop every replica first.
+    CatchUp {
+        /// A copy of the public folder: a folder or an address, such as a mirror's; several are compared, and the newest one is
+        /// taken [default: public_dir].
+        #[arg(long, value_name = "URL|FOLDER")]
+        from: Vec<String>,
+        /// A node that will never say what it holds; go on without it. If it comes after all with an acknowledgement that nobody
+        /// else has shown, that convicts the log.
+        #[arg(long, value_name = "NODE")]
+        without: Vec<NodeId>,
+        /// Which control plane.
+        #[command(flatten)]
+        configured: Configured,
+    },
+    /// Make a statement key to follow the present one. It comes into use, and into the record, at the next start; stop all replicas
+    /// first, and give each the new keys folder.
+    NextStatementKey(Configured),
+    /// Cosign the checkpoints of other control planes' logs, as a C2SP witness. It needs none of the above.
+    Witness(WitnessArguments),
 }
 
 /// A configuration file, and flags that go before it.
 #[derive(Debug, Args)]
 pub struct Configured {
     /// The configuration file; without one, the flags below must suffice.
-    #[arg(long, env = "WIREGRANT_CONTROL_CONFIG")]
+    #[arg(long, env = config::CONFIG_VARIABLE)]
     pub config: Option<PathBuf>,
     /// What goes before the file.
     #[command(flatten)]
@@ -44,7 +86,8 @@ impl Configured {
     /// Names the field, its value and the way out.
     pub fn load(self) -> Result<Config, ConfigError> {
         let file = self.config.map(|path| ConfigFile::read(&path)).transpose()?.unwrap_or_default();
-        self.flags.or(file).checked()
+        let environment = config::from_environment(std::env::vars())?;
+        self.flags.or(environment).or(file).checked()
     }
 }
 

@@ -1,6 +1,8 @@
 //! The configuration: one TOML file, whose doc comments below are its manual.
 
 mod chain;
+mod environment;
+mod witness;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -12,8 +14,11 @@ use thiserror::Error;
 use wiregrant_core::note::{Network, Origin};
 
 use crate::file;
+use crate::tls::TlsFiles;
 
 pub use chain::{ChainConfig, ChainFile, ChainSourceConfig};
+pub use environment::{CONFIG_VARIABLE, PREFIX as ENVIRONMENT_PREFIX, from_environment};
+pub use witness::WitnessAddress;
 
 /// The name `init` gives the file.
 pub const FILE_NAME: &str = "wiregrant-control.toml";
@@ -22,6 +27,9 @@ const MAX_CONFIG_BYTES: u64 = 64 * 1024;
 const MAX_PUBLIC_URLS: usize = 8;
 const MAX_RESOLVERS: usize = 4;
 const MAX_TITLE_CHARS: usize = 100;
+/// Three days: time to notice a destination that somebody else has changed.
+const DESTINATION_DELAY_HOURS: u64 = 72;
+const MAX_DESTINATION_DELAY_HOURS: u64 = 8_760;
 /// A node takes a /22 of the IPv4 pool.
 pub const NODE_PREFIX_V4: u8 = 22;
 /// A node takes a /64 of the IPv6 pool.
@@ -83,6 +91,24 @@ pub struct ConfigFile {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,
+    /// Address and port, on loopback, for health, readiness and figures [default: none].
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub monitor_listen: Option<String>,
+    /// The certificate that `listen` answers with, and those above it, PEM; SIGHUP reads it again [default: none, plain HTTP for a
+    /// proxy or an onion service before it].
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_certificate: Option<PathBuf>,
+    /// The certificate's private key, PEM.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
+    /// The certificate, PEM, whose key nodes are to find at `https://` addresses: invitations pin it, and no authority has to vouch
+    /// for it [default: none].
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_pin: Option<PathBuf>,
     /// Where nodes and people reach it; invitations carry these. 1 to 8 [default: `listen`, with http].
     #[arg(long = "public-url")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,6 +141,25 @@ pub struct ConfigFile {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// Whether a node must answer a WireGuard handshake at its endpoint before devices are placed on it; `false` where the control
+    /// plane cannot send UDP, as behind an onion service [default: true].
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_endpoints: Option<bool>,
+    /// A witness that is asked to cosign both logs' checkpoints before they are published: its key and its address, such as
+    /// `witness.example/w1+1a2b3c4d+BH... https://witness.example`. Up to 16.
+    #[arg(long = "witness", value_name = "VKEY URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub witnesses: Option<Vec<String>>,
+    /// Hours until a new payout destination of an operator comes into force; their first one does at once [default: 72].
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination_delay_hours: Option<u64>,
+    /// A DNS resolver that answers over TCP, such as 127.0.0.53:53, for operators who are paid at a name (BIP 353); what it
+    /// says counts only with DNSSEC proof [default: none, and names are not paid].
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_resolver: Option<String>,
     /// Where payments are looked for.
     #[command(flatten)]
     #[serde(default, skip_serializing_if = "ChainFile::is_empty")]
@@ -128,6 +173,9 @@ pub struct Config {
     pub origin: Origin,
     pub network: Network,
     pub listen: SocketAddr,
+    pub monitor_listen: Option<SocketAddr>,
+    pub tls: Option<TlsFiles>,
+    pub tls_pin: Option<PathBuf>,
     pub public_urls: Vec<String>,
     pub data_dir: PathBuf,
     pub database: String,
@@ -136,6 +184,10 @@ pub struct Config {
     pub pool_v6: Ipv6Net,
     pub dns: Vec<IpAddr>,
     pub title: String,
+    pub check_endpoints: bool,
+    pub witnesses: Vec<WitnessAddress>,
+    pub destination_delay_seconds: u64,
+    pub name_resolver: Option<SocketAddr>,
     pub chain: Option<ChainConfig>,
 }
 
@@ -159,6 +211,10 @@ impl ConfigFile {
             origin: self.origin.or(other.origin),
             network: self.network.or(other.network),
             listen: self.listen.or(other.listen),
+            monitor_listen: self.monitor_listen.or(other.monitor_listen),
+            tls_certificate: self.tls_certificate.or(other.tls_certificate),
+            tls_key: self.tls_key.or(other.tls_key),
+            tls_pin: self.tls_pin.or(other.tls_pin),
             public_urls: self.public_urls.or(other.public_urls),
             data_dir: self.data_dir.or(other.data_dir),
             database: self.database.or(other.database),
@@ -167,6 +223,10 @@ impl ConfigFile {
             pool_v6: self.pool_v6.or(other.pool_v6),
             dns: self.dns.or(other.dns),
             title: self.title.or(other.title),
+            check_endpoints: self.check_endpoints.or(other.check_endpoints),
+            witnesses: self.witnesses.or(other.witnesses),
+            destination_delay_hours: self.destination_delay_hours.or(other.destination_delay_hours),
+            name_resolver: self.name_resolver.or(other.name_resolver),
             chain: self.chain.or(other.chain),
         }
     }
@@ -193,15 +253,23 @@ impl ConfigFile {
         let listen = self.listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned());
         let listen: SocketAddr =
             value("listen", &listen, "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080")?;
+        let tls = tls(self.tls_certificate, self.tls_key)?;
         let data_dir = required("data_dir", self.data_dir, "name a folder for keys and data")?;
         Ok(Config {
-            public_urls: public_urls(self.public_urls, listen)?,
+            public_urls: public_urls(self.public_urls, own_url(listen, tls.as_ref()))?,
+            monitor_listen: monitor_listen(self.monitor_listen)?,
+            tls,
+            tls_pin: self.tls_pin,
             database: database(self.database, &data_dir)?,
+            check_endpoints: self.check_endpoints.unwrap_or(true),
             public_dir: self.public_dir.unwrap_or_else(|| data_dir.join("public")),
             pool_v4: pool_v4(&self.pool_v4.unwrap_or_else(|| "10.64.0.0/10".to_owned()))?,
             pool_v6: pool_v6(&self.pool_v6.unwrap_or_else(|| "fd77:6772::/32".to_owned()))?,
             dns: resolvers(self.dns)?,
             title: title(self.title, &origin)?,
+            witnesses: witness::checked(self.witnesses.unwrap_or_default())?,
+            destination_delay_seconds: destination_delay(self.destination_delay_hours)?,
+            name_resolver: name_resolver(self.name_resolver)?,
             chain: self.chain.checked(network)?,
             origin,
             network,
@@ -209,6 +277,19 @@ impl ConfigFile {
             data_dir,
         })
     }
+}
+
+fn destination_delay(hours: Option<u64>) -> Result<u64, ConfigError> {
+    let hours = hours.unwrap_or(DESTINATION_DELAY_HOURS);
+    if hours > MAX_DESTINATION_DELAY_HOURS {
+        return Err(refused("destination_delay_hours", &hours.to_string(), "0 to 8760 hours"));
+    }
+    Ok(hours * 3_600)
+}
+
+fn name_resolver(given: Option<String>) -> Result<Option<SocketAddr>, ConfigError> {
+    let expected = "an IP address and a port, such as 127.0.0.53:53";
+    given.map(|given| value("name_resolver", &given, expected)).transpose()
 }
 
 fn required<T>(field: &'static str, given: Option<T>, expected: &'static str) -> Result<T, ConfigError> {
@@ -223,8 +304,40 @@ fn value<T: FromStr>(field: &'static str, given: &str, expected: &'static str) -
     given.parse().map_err(|_| refused(field, given, expected))
 }
 
-fn public_urls(given: Option<Vec<String>>, listen: SocketAddr) -> Result<Vec<String>, ConfigError> {
-    let urls = given.unwrap_or_else(|| vec![format!("http://{listen}")]);
+fn monitor_listen(given: Option<String>) -> Result<Option<SocketAddr>, ConfigError> {
+    let Some(given) = given else { return Ok(None) };
+    let expected =
+        "an address on loopback and a port, such as 127.0.0.1:9464: what it tells is for this machine alone";
+    let address: SocketAddr = value("monitor_listen", &given, expected)?;
+    if address.ip().is_loopback() {
+        Ok(Some(address))
+    } else {
+        Err(refused("monitor_listen", &given, expected))
+    }
+}
+
+fn tls(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<TlsFiles>, ConfigError> {
+    match (certificate, key) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+        (Some(_), None) => Err(ConfigError::Absent {
+            field: "tls_key",
+            expected: "name the file with the certificate's private key",
+        }),
+        (None, Some(_)) => Err(ConfigError::Absent {
+            field: "tls_certificate",
+            expected: "name the file with the key's certificate",
+        }),
+    }
+}
+
+fn own_url(listen: SocketAddr, tls: Option<&TlsFiles>) -> String {
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{listen}")
+}
+
+fn public_urls(given: Option<Vec<String>>, own: String) -> Result<Vec<String>, ConfigError> {
+    let urls = given.unwrap_or_else(|| vec![own]);
     if urls.is_empty() || urls.len() > MAX_PUBLIC_URLS {
         return Err(refused("public_urls", &urls.len().to_string(), "1 to 8 addresses"));
     }
@@ -338,6 +451,9 @@ mod tests {
             (change(|f| f.public_urls = Some(vec!["ftp://x".into()])), ["public_urls", "ftp://x"]),
             (change(|f| f.public_urls = Some(vec![])), ["public_urls", "1 to 8"]),
             (change(|f| f.data_dir = None), ["data_dir", "folder"]),
+            (change(|f| f.monitor_listen = Some("0.0.0.0:9464".into())), ["monitor_listen", "loopback"]),
+            (change(|f| f.tls_key = Some("key.pem".into())), ["tls_certificate", "missing"]),
+            (change(|f| f.tls_certificate = Some("cert.pem".into())), ["tls_key", "missing"]),
             (change(|f| f.pool_v4 = Some("10.0.0.0/24".into())), ["pool_v4", "/22"]),
             (change(|f| f.pool_v4 = Some("10.0.0.1/8".into())), ["pool_v4", "10.0.0.1/8"]),
             (change(|f| f.pool_v6 = Some("fd00::/65".into())), ["pool_v6", "/64"]),

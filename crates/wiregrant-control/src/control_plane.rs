@@ -3,33 +3,39 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use tokio::sync::{Mutex, Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use transparency_log::EMPTY_ROOT;
 use wiregrant_core::record::{KeyRole, RecordEntry};
-use wiregrant_store::{Log, Party, Store};
+use wiregrant_store::{Log, Store};
 
+use crate::catch_up::{Behind, WAY_OUT};
 use crate::changes::Changes;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::cosignatures::Cosigners;
+use crate::figures::Figures;
 use crate::file::{self, Readers};
-use crate::keys::{Keys, Purpose};
+use crate::identities::Identities;
+use crate::keys::Keys;
 use crate::nonces::Nonces;
+use crate::processors::Processors;
 use crate::recording::{self, Recording};
+use crate::redemptions::Redemptions;
+use crate::remembered::Remembered;
+use crate::sats_ledger;
 use crate::sequencer::{self, Queue, Submission};
 use crate::told::Told;
-use crate::{jobs, publisher, settlement, sign_in};
+use crate::visits::{self, Visit, Visits};
+use crate::{bootstrap, hearing, jobs, leadership, probe, publisher, settlement};
 
 /// Names of settings in the database: what it was made as, and what it may never be opened as something else.
 const SETTING_ORIGIN: &str = "origin";
 const SETTING_NETWORK: &str = "network";
 const SETTING_LOG_KEY: &str = "log_vkey";
-const SETTING_STATEMENT_KEY: &str = "statement_vkey";
-/// Set once the administrator has a token.
-const SETTING_ADMINISTRATOR: &str = "administrator";
-const ADMIN_TOKEN_FILE: &str = "admin.token";
-const MAX_TOKEN_FILE_BYTES: u64 = 200;
+/// Which key signs statements: whoever writes to the record compares it with their own.
+pub const SETTING_STATEMENT_KEY: &str = "statement_vkey";
 
 /// A control plane that is up.
 pub struct ControlPlane {
@@ -49,6 +55,22 @@ pub struct ControlPlane {
     pub told: Told,
     /// Which signed requests were taken lately.
     pub nonces: Nonces,
+    /// How much may be asked for with each access code.
+    pub redemptions: Redemptions,
+    /// What pages read again and again.
+    pub remembered: Remembered,
+    /// Where signed requests wait to be taken.
+    pub visits: Visits,
+    /// Who the nodes are that asked lately.
+    pub identities: Arc<Identities>,
+    /// Where signatures are checked.
+    pub processors: Processors,
+    /// What it has done.
+    pub figures: Arc<Figures>,
+    /// Whether this replica does the jobs.
+    pub leading: watch::Sender<bool>,
+    /// The witnesses that cosign what is published.
+    pub cosigners: Cosigners,
     /// Wakes the publisher.
     pub publish: Notify,
     /// Wakes whoever follows the chain.
@@ -91,35 +113,62 @@ impl ControlPlane {
         file::make_folder(&config.data_dir, Readers::Owner).context("data_dir")?;
         file::make_folder(&config.public_dir, Readers::Everyone).context("public_dir")?;
         let store = Store::open(&config.database).await.context("database")?;
+        store.mark_if_restored().await.context("database")?;
+        ensure!(Behind::of(&mut store.read().await?).await?.is_none(), "database: {WAY_OUT}");
         let keys = open_keys(&config, &store).await?;
+        let leading = watch::Sender::new(!store.is_shared());
         let (queue, waiting) = sequencer::queue();
-        let plane = Arc::new(Self {
+        let (visits, visiting) = visits::queue();
+        let identities = Arc::<Identities>::default();
+        let mut plane = Self {
+            cosigners: Cosigners::new(&config.witnesses),
             config,
             keys,
             store,
             clock,
             reports: queue,
-            changes: Changes::default(),
+            changes: Changes::with(Arc::clone(&identities)),
             told: Told::default(),
             nonces: Nonces::default(),
+            redemptions: Redemptions::default(),
+            remembered: Remembered::default(),
+            visits,
+            identities,
+            processors: Processors::default(),
+            figures: Arc::default(),
+            leading,
             publish: Notify::new(),
             settle: Notify::new(),
             pages_are_stale: AtomicBool::new(true),
             closing: Mutex::new(()),
             stop: watch::Sender::new(false),
-        });
+        };
         publisher::refuse_another_log(&plane).await.context("public_dir")?;
         plane.first_start().await?;
-        plane.hand_out_administrators_token().await?;
+        plane.take_next_statement_key().await?;
+        let plane = Arc::new(plane);
+        bootstrap::hand_out(&plane.config, &plane.keys, &plane.store, &plane.clock).await?;
+        sats_ledger::catch_up(&plane.store, plane.clock.now()).await.map_err(failed).context("ledger")?;
         publisher::reconcile(&plane).await.context("public_dir")?;
-        let tasks = plane.clone().work(waiting);
+        plane.publish.notify_one(); // what witnesses have not cosigned yet
+        let tasks = plane.clone().work(waiting, visiting);
         Ok((plane, tasks))
     }
 
-    fn work(self: Arc<Self>, waiting: mpsc::Receiver<Submission>) -> Tasks {
+    fn work(
+        self: Arc<Self>,
+        waiting: mpsc::UnboundedReceiver<Submission>,
+        visiting: mpsc::Receiver<Visit>,
+    ) -> Tasks {
         let mut tasks = JoinSet::new();
+        tasks.spawn(visits::run(self.clone(), visiting));
+        tasks.spawn(leadership::run(self.clone()));
+        if self.store.is_shared() {
+            tasks.spawn(hearing::run(self.clone()));
+        }
         tasks.spawn(sequencer::run(self.clone(), waiting));
         tasks.spawn(publisher::run(self.clone()));
+        tasks.spawn(probe::run(self.clone()));
         if let Some(chain) = self.config.chain.clone() {
             tasks.spawn(settlement::run(self.clone(), chain));
         }
@@ -135,16 +184,43 @@ impl ControlPlane {
         }
     }
 
+    /// Whether this replica does the jobs: ask before each piece of work that one replica does for all.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        *self.leading.borrow()
+    }
+
     /// Whether [`Self::stop`] was called.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         *self.stop.borrow()
     }
 
+    /// Removes the file of the token that signs in once, which has.
+    pub fn forget_bootstrap_file(&self) {
+        bootstrap::forget(&self.config);
+    }
+
     /// Tells all tasks and waiting requests to end; what was taken in is still written.
     pub fn stop(&self) {
         self.stop.send_replace(true);
         self.changes.of_all();
+    }
+
+    /// Brings the next statement key into use, where there is one: logged first, under a checkpoint of the log key, and then put in the
+    /// present one's place.
+    async fn take_next_statement_key(&mut self) -> anyhow::Result<()> {
+        let folder = self.config.data_dir.join("keys");
+        let Some(next) = Keys::next_statement_key(&folder, &self.config.origin)? else { return Ok(()) };
+        let vkey = next.verifier().to_string();
+        let mut recording = Recording::begin(self).await.map_err(failed)?;
+        recording.write.put_setting(SETTING_STATEMENT_KEY, &vkey).await?;
+        recording.log(RecordEntry::Key { role: KeyRole::Statement, vkey: vkey.clone() });
+        recording.commit_as(&vkey).await.map_err(failed)?;
+        Keys::take_next_statement_key(&folder)?;
+        self.keys.statement = next;
+        tracing::warn!(%vkey, "statements are signed by another key from here on; keep a copy of the keys folder offline");
+        Ok(())
     }
 
     /// The record's first entries and both logs' first checkpoints, in one transaction with the settings.
@@ -167,6 +243,7 @@ impl ControlPlane {
             recording.log(RecordEntry::Key { role: KeyRole::Statement, vkey: statement_key });
             let empty = recording::checkpoint(&self.keys.reports, 0, EMPTY_ROOT).map_err(failed)?;
             recording.write.put_checkpoint(Log::Reports, 0, &empty).await?;
+            recording.write.put_setting(publisher::SETTING_REPORTS_NAMED, "0").await?;
             return recording.commit().await.map_err(failed);
         }
         for (name, value, way_out) in settings {
@@ -175,39 +252,31 @@ impl ControlPlane {
                 bail!("{name}: the database was made with {stored:?}, this is {value:?}; {way_out}");
             }
         }
-        Ok(())
-    }
-
-    /// The administrator's token: made on the first start, written to a file that only the owner may read. The file comes
-    /// before the database's row, so that a crash between the two leaves a token that works after the next start.
-    async fn hand_out_administrators_token(&self) -> anyhow::Result<()> {
-        let path = self.config.data_dir.join(ADMIN_TOKEN_FILE);
-        let mut write = self.store.write().await?;
-        let token = match file::read_if_there(&path, MAX_TOKEN_FILE_BYTES)? {
-            Some(token) => token.trim().to_owned(),
-            // Whoever keeps the token elsewhere may delete the file; it is not made again.
-            None if write.setting(SETTING_ADMINISTRATOR).await?.is_some() => return Ok(()),
-            None => {
-                let token = sign_in::new_token(&Party::Administrator);
-                file::write_whole(&path, format!("{token}\n").as_bytes(), Readers::Owner)?;
-                token
-            }
-        };
-        let hash = self.keys.hash(Purpose::Token, &token);
-        if write.party_of_token(hash).await?.is_none() {
-            write.insert_token(hash, &Party::Administrator, self.clock.now()).await?;
-            write.put_setting(SETTING_ADMINISTRATOR, "has a token").await?;
-            write.commit().await?;
-            tracing::info!(file = %path.display(), "the administrator's token");
+        // Earlier versions published every report at once: what is public stays public.
+        if recording.write.setting(publisher::SETTING_REPORTS_NAMED).await?.is_none() {
+            let newest = recording.write.newest_checkpoint(Log::Reports).await?.map_or(0, |(size, _)| size);
+            recording.write.put_setting(publisher::SETTING_REPORTS_NAMED, &newest.to_string()).await?;
+            return recording.commit().await.map_err(failed);
         }
         Ok(())
     }
 }
 
-/// A database that knows its keys is never given new ones.
-async fn open_keys(config: &Config, store: &Store) -> anyhow::Result<Keys> {
+/// The keys of the control plane whose database this is. A database that knows its keys is never given new ones.
+///
+/// # Errors
+/// Keys that are not there or cannot be read.
+pub async fn open_keys(config: &Config, store: &Store) -> anyhow::Result<Keys> {
     let folder = config.data_dir.join("keys");
-    let known = store.read().await?.setting(SETTING_LOG_KEY).await?.is_some();
+    let mut read = store.read().await?;
+    let known = read.setting(SETTING_LOG_KEY).await?.is_some();
+    if let (Some(next), Some(logged)) =
+        (Keys::next_statement_key(&folder, &config.origin)?, read.setting(SETTING_STATEMENT_KEY).await?)
+        && next.verifier().to_string() == logged
+    {
+        Keys::take_next_statement_key(&folder)?; // a start was cut off after it was logged
+    }
+    drop(read);
     let keys =
         if known { Keys::open(&folder, &config.origin) } else { Keys::open_or_make(&folder, &config.origin) };
     Ok(keys?)

@@ -1,8 +1,8 @@
-//! Enrolment: an invitation and two public keys become a node.
+//! Enrolment: an invitation and two public keys become a node, or take up one whose own keys are lost.
 
 use data_encoding::BASE64;
 use transparency_log::Verifier;
-use wiregrant_core::api::{Join, Joined, ProblemKind};
+use wiregrant_core::api::{Join, Joined, NamedKey, ProblemKind};
 use wiregrant_core::record::RecordEntry;
 use wiregrant_core::{NodeId, Timestamp};
 use wiregrant_store::{self as store, NewNode, StoreError};
@@ -13,8 +13,8 @@ use crate::control_plane::ControlPlane;
 use crate::endpoint::Endpoint;
 use crate::error::{Answer, Failure};
 use crate::keys::Purpose;
-use crate::random;
 use crate::recording::Recording;
+use crate::{equivocation, random, rekeying};
 
 const MAX_AGENT_CHARS: usize = 40;
 
@@ -39,18 +39,43 @@ pub async fn join(plane: &ControlPlane, join: &Join) -> Answer<Joined> {
             node.identity_key == identity.0 && node.wireguard_public_key == join.wireguard_public_key
         };
         let node = node.filter(same).ok_or_else(|| refused("another node has used it; ask for a new one"))?;
-        return joined(plane, &node.node, &invitation, node.number, listen_port);
+        drop(recording);
+        return joined(plane, &node.node, &invitation, node.number, listen_port).await;
     }
     if invitation.expires <= now {
         return Err(refused(&format!("it expired at {}; ask for a new one", invitation.expires)));
     }
-    let node = new_node(&invitation, &identity, join)?;
-    let number = insert(plane, &mut recording, &node, now).await?;
-    recording.write.use_invitation(secret_hash, &node.node).await?;
-    let NewNode { node: id, operator, vkey, .. } = node;
-    recording.log(RecordEntry::Enrol { node: id.clone(), operator, vkey });
+    let (id, number) = match &invitation.for_node {
+        None => enrol(plane, &mut recording, &new_node(&invitation, &identity, join)?, now).await?,
+        Some(node) => {
+            let node = recording.write.node(node).await?;
+            let node = node.ok_or_else(|| Failure::internal("an invitation for a node that is gone"))?;
+            rekeying::by_invitation(plane, &mut recording, &node, join, identity.0, now).await?;
+            (node.node, node.number)
+        }
+    };
+    recording.write.use_invitation(secret_hash, &id).await?;
     recording.commit().await?;
-    joined(plane, &id, &invitation, number, listen_port)
+    plane.changes.of(&id);
+    joined(plane, &id, &invitation, number, listen_port).await
+}
+
+/// Enrols a new node, within the transaction; gives its id and number.
+async fn enrol(
+    plane: &ControlPlane,
+    recording: &mut Recording<'_>,
+    node: &NewNode,
+    now: Timestamp,
+) -> Answer<(NodeId, u32)> {
+    // Reports that the node before signed with it would be this one's too.
+    if recording.write.rekey_of(&node.identity_key).await?.is_some() {
+        let detail = "identity_public_key: this key was a node's and was replaced; delete the agent's state and join anew";
+        return Err(Failure::new(ProblemKind::AlreadyExists, detail));
+    }
+    let number = insert(plane, recording, node, now).await?;
+    let NewNode { node: id, operator, vkey, .. } = node.clone();
+    recording.log(RecordEntry::Enrol { node: id.clone(), operator, vkey });
+    Ok((id, number))
 }
 
 fn refused(why: &str) -> Failure {
@@ -124,7 +149,7 @@ fn capacity(plane: &ControlPlane) -> u32 {
     v4.min(parts(NODE_PREFIX_V6, plane.config.pool_v6.prefix_len()))
 }
 
-fn joined(
+async fn joined(
     plane: &ControlPlane,
     node: &NodeId,
     invitation: &store::Invitation,
@@ -143,7 +168,25 @@ fn joined(
         reports_vkey: plane.keys.reports.verifier().to_string(),
         addresses: addresses.interface(),
         listen_port,
+        former: former_keys(plane, invitation, node).await?,
     })
+}
+
+/// The keys that a node had before the one that it was invited to go on under.
+async fn former_keys(
+    plane: &ControlPlane,
+    invitation: &store::Invitation,
+    node: &NodeId,
+) -> Answer<Vec<NamedKey>> {
+    if invitation.for_node.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut read = plane.store.read().await?;
+    let mut named = equivocation::named_keys(&mut read, node).await?;
+    let present = read.node(node).await?.map(|row| row.vkey).unwrap_or_default();
+    // The last one names the present key.
+    named.retain(|key| !key.entry.split(' ').any(|field| field == present));
+    Ok(named)
 }
 
 /// `node-` and eight random letters and digits.

@@ -15,7 +15,7 @@ const BUSY_SECONDS: u64 = 2;
 const NO_NODE_SECONDS: u64 = 60;
 
 /// Why a request was not fulfilled.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Failure {
     problem: Box<Problem>,
     /// For the administrator's log alone.

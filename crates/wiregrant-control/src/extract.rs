@@ -5,10 +5,12 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use data_encoding::BASE64URL_NOPAD;
 use serde::de::DeserializeOwned;
-use wiregrant_core::api::{HEADER_IDEMPOTENCY_KEY, ProblemKind};
+use wiregrant_core::api::{HEADER_IDEMPOTENCY_KEY, List, ProblemKind};
 
-use crate::error::Failure;
+use crate::answer::Listed;
+use crate::error::{Answer, Failure};
 use crate::random;
 
 /// A JSON body.
@@ -36,6 +38,24 @@ impl<S: Send + Sync> FromRequest<S> for Text {
         String::from_utf8(body.to_vec())
             .map(Self)
             .map_err(|error| Failure::new(ProblemKind::InvalidRequest, format!("body: not UTF-8: {error}")))
+    }
+}
+
+/// A form, as browsers send it.
+#[derive(Debug)]
+pub struct Form<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        match axum::extract::Form::from_request(request, state).await {
+            Ok(axum::extract::Form(form)) => Ok(Self(form)),
+            Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(too_large()),
+            Err(error) => {
+                Err(Failure::new(ProblemKind::InvalidRequest, format!("form: {}", error.body_text())))
+            }
+        }
     }
 }
 
@@ -70,6 +90,93 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
                 Err(Failure::new(ProblemKind::InvalidRequest, format!("query: {}", error.body_text())))
             }
         }
+    }
+}
+
+/// Which page of a list: `?limit=<things>&cursor=<from the link to the next page>`.
+#[derive(Debug)]
+pub struct Page {
+    path: String,
+    /// What else was asked, so that the next page is one of the same list: `name=value&` for each.
+    asked: String,
+    limit: usize,
+    after: Option<String>,
+}
+
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PageQuery {
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Page {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let Query(PageQuery { limit, cursor }) = Query::from_request_parts(parts, state).await?;
+        Self::new(parts.uri.path(), limit, cursor)
+    }
+}
+
+impl Page {
+    /// The most things of one page, and how many there are when it is not said.
+    pub const MAX_LIMIT: usize = 1_000;
+
+    /// The page of a list at `path` that a query asks for.
+    ///
+    /// # Errors
+    /// `invalid-request` for a limit outside of 1 to [`Self::MAX_LIMIT`], or a cursor that no link had.
+    pub fn new(path: &str, limit: Option<usize>, cursor: Option<String>) -> Answer<Self> {
+        let limit = limit.unwrap_or(Self::MAX_LIMIT);
+        if !(1..=Self::MAX_LIMIT).contains(&limit) {
+            return Err(Failure::field("limit", limit, "1 to 1000 things"));
+        }
+        let decoded = |cursor: String| {
+            let bytes = BASE64URL_NOPAD.decode(cursor.as_bytes()).ok();
+            let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+            text.ok_or_else(|| Failure::field("cursor", cursor, "one that a link to a next page had"))
+        };
+        let (path, asked) = (path.to_owned(), String::new());
+        Ok(Self { path, asked, limit, after: cursor.map(decoded).transpose()? })
+    }
+
+    /// The same page of a list that also depends on these: names and values that need no escaping in a query.
+    #[must_use]
+    pub fn asked_for(mut self, asked: &[(&str, Option<String>)]) -> Self {
+        for (name, value) in asked {
+            if let Some(value) = value {
+                self.asked.push_str(&format!("{name}={value}&"));
+            }
+        }
+        self
+    }
+
+    /// This page of a list in its stable order, in which `key` tells one thing from another.
+    ///
+    /// # Errors
+    /// `invalid-request` when the thing that the page before ended with is not there any more.
+    pub fn of<T>(&self, items: Vec<T>, key: impl Fn(&T) -> String) -> Answer<Listed<T>> {
+        let start = match &self.after {
+            None => 0,
+            Some(after) => match items.iter().position(|item| key(item) == *after) {
+                Some(at) => at.saturating_add(1),
+                None => {
+                    return Err(Failure::field(
+                        "cursor",
+                        after,
+                        "in the list any more; begin again without one",
+                    ));
+                }
+            },
+        };
+        let is_last = items.len().saturating_sub(start) <= self.limit;
+        let items: Vec<_> = items.into_iter().skip(start).take(self.limit).collect();
+        let next = items.last().filter(|_| !is_last).map(|last| {
+            let cursor = BASE64URL_NOPAD.encode(key(last).as_bytes());
+            format!("{}?{}limit={}&cursor={cursor}", self.path, self.asked, self.limit)
+        });
+        Ok(Listed { list: List { items }, next })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The checks that a usage report passes, in their order, without any I/O.
 //!
-//! First what the report says by itself ([`read`], [`check_sender`]); then, in the order in which reports are written,
+//! First what the report says by itself ([`Checked`]); then, in the order in which reports are written,
 //! whether it follows what the node has said before ([`Standing::judge`]). A text that was accepted once is recognised
 //! before anything else is asked of it: it gets its old acknowledgement, whatever has become of the node since.
 
@@ -23,19 +23,51 @@ pub struct Sender {
     pub vkey: Verifier,
 }
 
-/// Reads a report.
-///
-/// # Errors
-/// `report-form`, naming line, field and value.
-pub fn read(note: &str) -> Answer<Signed<UsageReport>> {
+/// Reports of one node whose form, signature and sender are in order: all that can be said of them without the database.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The node.
+    pub node: NodeId,
+    /// The identity key that signed them, 32 bytes: whoever writes them compares it with the node's present one.
+    pub identity_key: [u8; 32],
+    /// They, in the order in which they were sent; at least one.
+    pub reports: Vec<Signed<UsageReport>>,
+    /// Why the one after them was refused.
+    pub refused: Option<Failure>,
+}
+
+impl Checked {
+    /// Checks notes in their order, up to the first that is refused.
+    ///
+    /// # Errors
+    /// Why the first one is refused: `report-form`, naming line, field and value; `report-signature`; `report-other-log`;
+    /// `report-other-node`.
+    pub fn of(notes: &[String], sender: &Sender, log: &Origin) -> Answer<Self> {
+        let mut checked = Self {
+            node: sender.node.clone(),
+            identity_key: sender.vkey.public_key(),
+            reports: Vec::with_capacity(notes.len()),
+            refused: None,
+        };
+        for note in notes {
+            match read(note).and_then(|report| check_sender(&report, sender, log).map(|()| report)) {
+                Ok(report) => checked.reports.push(report),
+                Err(failure) if checked.reports.is_empty() => return Err(failure),
+                Err(failure) => {
+                    checked.refused = Some(failure);
+                    break;
+                }
+            }
+        }
+        Ok(checked)
+    }
+}
+
+fn read(note: &str) -> Answer<Signed<UsageReport>> {
     Signed::parse(note).map_err(|error| Failure::new(ProblemKind::ReportForm, error.to_string()))
 }
 
-/// Checks the signature and that the report is meant for this log and comes from this node.
-///
-/// # Errors
-/// `report-signature`, `report-other-log`, `report-other-node`.
-pub fn check_sender(report: &Signed<UsageReport>, sender: &Sender, log: &Origin) -> Answer<()> {
+fn check_sender(report: &Signed<UsageReport>, sender: &Sender, log: &Origin) -> Answer<()> {
     report
         .verified_by(&sender.vkey)
         .map_err(|error| Failure::new(ProblemKind::ReportSignature, error.to_string()))?;
@@ -118,6 +150,14 @@ impl Standing {
             return Err(Failure::new(ProblemKind::ReportClock, detail).with("now", now.to_string()));
         }
         self.check_epoch(report)?;
+        self.check_follows(report)
+    }
+
+    /// Whether the report follows the last accepted one.
+    ///
+    /// # Errors
+    /// `report-gap`, `report-previous`, `report-total-fell`, `report-overlap`, `report-epoch`.
+    pub fn check_follows(&self, report: &UsageReport) -> Answer<()> {
         let head = self.head.as_ref().map(|head| (&head.report, head.hash));
         report.follows(head).map_err(|error| succession(&error, self.head.as_ref()))
     }

@@ -1,4 +1,4 @@
-//! What happens by itself: epochs are closed when they are due.
+//! What happens by itself: epochs are closed when they are due, and what is kept for a while only is forgotten.
 
 use std::time::Duration;
 
@@ -10,23 +10,33 @@ use wiregrant_store::{self as store, Read};
 use crate::closing;
 use crate::control_plane::{ControlPlane, Shared};
 use crate::error::Answer;
-use crate::membership;
+use crate::{membership, retention};
 
 /// How often to look, in seconds.
 const LOOK_SECONDS: u64 = 1;
+/// How often to forget, in seconds.
+const FORGET_SECONDS: u64 = 60;
 /// How long to wait after a failure, in seconds.
 const RETRY_SECONDS: u64 = 30;
 /// An epoch that is due waits this much longer for members whose report of its end is not there yet, in seconds. It
 /// matters where the close delay is short: the reports of the boundary are then just on their way.
 pub const STRAGGLER_SECONDS: u64 = 20;
 
-/// Closes epochs as they become due, until told to stop.
+/// Does the jobs while this replica leads, until told to stop.
 pub async fn run(plane: Shared) {
     let mut stopped = std::pin::pin!(plane.stopped());
-    loop {
+    for look in 1_u64.. {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(LOOK_SECONDS)) => {}
             () = &mut stopped => return,
+        }
+        if !plane.leads() {
+            continue;
+        }
+        if look.is_multiple_of(FORGET_SECONDS / LOOK_SECONDS)
+            && let Err(failure) = retention::forget(&plane).await
+        {
+            tracing::error!(%failure, "what is over could not be forgotten; it is tried again");
         }
         if let Err(failure) = close_due_epochs(&plane).await {
             tracing::error!(%failure, seconds = RETRY_SECONDS, "due epochs could not be closed; it is tried again");
@@ -52,22 +62,22 @@ pub async fn close_due_epochs(plane: &ControlPlane) -> Answer<()> {
 }
 
 async fn close_due_of(plane: &ControlPlane, grant: &store::Grant) -> Answer<()> {
-    let terms = membership::terms(grant)?;
-    while let Some(number) = next_due(plane, &grant.grant_id, &terms).await? {
+    while let Some(number) = next_due(plane, &grant.grant_id).await? {
         closing::close(plane, &grant.grant_id, number).await?;
     }
     Ok(())
 }
 
-async fn next_due(plane: &ControlPlane, grant: &GrantId, terms: &Terms) -> Answer<Option<u64>> {
+async fn next_due(plane: &ControlPlane, grant: &GrantId) -> Answer<Option<u64>> {
     let now = plane.clock.now();
     let mut read = plane.store.read().await?;
     let number = read.epochs_closed(grant).await?.saturating_add(1);
-    let Some(opens_at) = closing::opens_at(terms, number).filter(|opens_at| *opens_at <= now) else {
+    let Some(terms) = membership::terms_in(&mut read, grant, number).await? else { return Ok(None) };
+    let Some(opens_at) = closing::opens_at(&terms, number).filter(|opens_at| *opens_at <= now) else {
         return Ok(None);
     };
     let patience_is_over = opens_at.plus_seconds(STRAGGLER_SECONDS) <= now;
-    let is_due = patience_is_over || all_have_reported(&mut read, grant, terms, number).await?;
+    let is_due = patience_is_over || all_have_reported(&mut read, grant, &terms, number).await?;
     Ok(is_due.then_some(number))
 }
 

@@ -9,12 +9,14 @@ use sha2::Sha256;
 use thiserror::Error;
 use transparency_log::{Hash, LogError, SigningKey};
 use wiregrant_core::note::Origin;
+use wiregrant_core::{NodeId, WireGuardPrivateKey};
 
 use crate::file::{self, Readers};
 use crate::random;
 
 const LOG_KEY_FILE: &str = "log.key";
 const STATEMENT_KEY_FILE: &str = "statement.key";
+const NEXT_STATEMENT_KEY_FILE: &str = "statement.key.next";
 const SERVER_SECRET_FILE: &str = "server.secret";
 /// 32 bytes in base64 and a line feed are 45; some room for an editor's additions.
 const MAX_KEY_FILE_BYTES: u64 = 100;
@@ -61,23 +63,35 @@ pub struct Keys {
 /// What a keyed hash stands for, so that no token is ever taken for a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// The bearer token of an administrator, an operator or a distributor.
+    /// A bearer token, of whatever role.
     Token,
+    /// What a client calls its request.
+    IdempotencyKey,
+    /// What seals a kept answer.
+    SealedAnswer,
+    /// The cookie of a signed-in browser.
+    Session,
     /// An access code.
     AccessCode,
     /// An invitation's secret.
     Invitation,
     /// What a device's SOCKS5 password is made from.
     Socks5Password,
+    /// The key by which a node knows the control plane.
+    Probe,
 }
 
 impl Purpose {
     fn label(self) -> &'static [u8] {
         match self {
             Self::Token => b"token\0",
+            Self::IdempotencyKey => b"idempotency-key\0",
+            Self::SealedAnswer => b"sealed-answer\0",
+            Self::Session => b"session\0",
             Self::AccessCode => b"access-code\0",
             Self::Invitation => b"invitation\0",
             Self::Socks5Password => b"socks5-password\0",
+            Self::Probe => b"probe\0",
         }
     }
 }
@@ -86,6 +100,10 @@ impl Purpose {
 #[must_use]
 pub fn reports_origin(record: &Origin) -> String {
     format!("{record}/reports")
+}
+
+fn statement_key_name(origin: &Origin) -> String {
+    format!("{origin}/statement")
 }
 
 impl Keys {
@@ -115,11 +133,49 @@ impl Keys {
             record: SigningKey::new(origin.as_str(), log_seed)?,
             reports: SigningKey::new(&reports_origin(origin), log_seed)?,
             statement: SigningKey::new(
-                &format!("{origin}/statement"),
+                &statement_key_name(origin),
                 read_seed(folder.join(STATEMENT_KEY_FILE))?,
             )?,
             secret: read_seed(folder.join(SERVER_SECRET_FILE))?,
         })
+    }
+
+    /// Makes the statement key that is to follow the present one; one that is there already is kept.
+    ///
+    /// # Errors
+    /// Whatever the file system refuses, or a file that is no key.
+    pub fn make_next_statement_key(folder: &Path, origin: &Origin) -> Result<SigningKey, KeyError> {
+        let path = folder.join(NEXT_STATEMENT_KEY_FILE);
+        if file::read_if_there(&path, MAX_KEY_FILE_BYTES)?.is_none() {
+            let text = format!("{}\n", BASE64.encode(&random::bytes::<32>()));
+            file::write_whole(&path, text.as_bytes(), Readers::Owner)?;
+        }
+        Ok(SigningKey::new(&statement_key_name(origin), read_seed(path)?)?)
+    }
+
+    /// The statement key that is to follow the present one, where there is one.
+    ///
+    /// # Errors
+    /// Whatever the file system refuses, or a file that is no key.
+    pub fn next_statement_key(folder: &Path, origin: &Origin) -> Result<Option<SigningKey>, KeyError> {
+        let path = folder.join(NEXT_STATEMENT_KEY_FILE);
+        match file::read_if_there(&path, MAX_KEY_FILE_BYTES)? {
+            None => Ok(None),
+            Some(_) => Ok(Some(SigningKey::new(&statement_key_name(origin), read_seed(path)?)?)),
+        }
+    }
+
+    /// Puts the next statement key in the place of the present one, which is kept beside it as `statement.key.former`.
+    ///
+    /// # Errors
+    /// Whatever the file system refuses.
+    pub fn take_next_statement_key(folder: &Path) -> Result<(), KeyError> {
+        let present = folder.join(STATEMENT_KEY_FILE);
+        if let Some(text) = file::read_if_there(&present, MAX_KEY_FILE_BYTES)? {
+            file::write_whole(&folder.join("statement.key.former"), text.as_bytes(), Readers::Owner)?;
+        }
+        std::fs::rename(folder.join(NEXT_STATEMENT_KEY_FILE), present)?;
+        Ok(())
     }
 
     /// HMAC-SHA256 under the server's secret: what the database holds in place of a token or code, so that the database
@@ -130,6 +186,12 @@ impl Keys {
         mac.update(purpose.label());
         mac.update(secret.as_bytes());
         Hash(mac.finalize().into_bytes().into())
+    }
+
+    /// The WireGuard key by which a node knows the control plane; each node knows another.
+    #[must_use]
+    pub fn probe(&self, node: &NodeId) -> WireGuardPrivateKey {
+        self.hash(Purpose::Probe, node.as_str()).0.into()
     }
 }
 

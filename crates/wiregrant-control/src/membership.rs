@@ -1,23 +1,46 @@
 //! Memberships with the schedules of their grants, as agents and checks need them.
 
+use std::collections::BTreeMap;
+
 use wiregrant_core::api::Membership;
 use wiregrant_core::note::Signed;
 use wiregrant_core::terms::{Terms, TermsNote};
-use wiregrant_core::{NodeId, Timestamp};
+use wiregrant_core::{Bytes, GrantId, NodeId, Timestamp};
 use wiregrant_store::{self as store, Read};
 
 use crate::error::{Answer, Failure};
 
-/// The terms of a grant, from its note.
+/// The newest terms of a grant.
 ///
 /// # Errors
 /// `internal`: only notes that were signed here are stored.
 pub fn terms(grant: &store::Grant) -> Answer<Terms> {
-    let note = Signed::<TermsNote>::parse(&grant.terms_note).map_err(Failure::internal)?;
-    Ok(note.into_content().terms)
+    parsed(&grant.terms_note)
 }
 
-/// A membership with its grant's schedule.
+/// The terms in force in an epoch; `None` for an epoch that the grant's newest terms do not have.
+///
+/// # Errors
+/// `busy` or `internal`.
+pub async fn terms_in(read: &mut Read, grant: &GrantId, epoch: u64) -> Answer<Option<Terms>> {
+    let versions = read.terms_versions(grant).await?;
+    let Some(newest) = versions.last() else { return Ok(None) };
+    if parsed(&newest.note)?.schedule().bounds(epoch).is_none() {
+        return Ok(None);
+    }
+    let in_force = versions.iter().rev().find(|version| version.first_epoch <= epoch);
+    in_force.map(|version| parsed(&version.note)).transpose()
+}
+
+/// Terms from their note.
+///
+/// # Errors
+/// `internal`: only notes that were signed here are stored.
+pub fn parsed(note: &str) -> Answer<Terms> {
+    Ok(Signed::<TermsNote>::parse(note).map_err(Failure::internal)?.into_content().terms)
+}
+
+/// A membership with its grant's schedule, and without the caps, which only its node needs.
 #[must_use]
 pub fn with_schedule(row: store::Membership, terms: &Terms) -> Membership {
     Membership {
@@ -26,7 +49,21 @@ pub fn with_schedule(row: store::Membership, terms: &Terms) -> Membership {
         schedule: terms.schedule(),
         first_epoch: row.first_epoch,
         end_epoch: row.end_epoch,
+        peer_caps: BTreeMap::new(),
     }
+}
+
+/// A membership with all that an agent counts by: the calendar, and the caps of all terms.
+fn with_caps(row: store::Membership, versions: &[store::TermsVersion]) -> Answer<Membership> {
+    let terms = versions.iter().map(|version| parsed(&version.note)).collect::<Answer<Vec<_>>>()?;
+    let newest = terms.last().ok_or_else(|| Failure::internal(format!("grant {} vanished", row.grant_id)))?;
+    let caps =
+        versions.iter().zip(&terms).map(|(version, terms)| (version.first_epoch, terms.peer_cap_bytes));
+    let mut caps: BTreeMap<u64, Bytes> = caps.collect();
+    if caps.values().all(|cap| *cap == Bytes::ZERO) {
+        caps.clear();
+    }
+    Ok(Membership { peer_caps: caps, ..with_schedule(row, newest) })
 }
 
 /// Every grant that the node is or was in, the one that is open first.
@@ -36,9 +73,8 @@ pub fn with_schedule(row: store::Membership, terms: &Terms) -> Membership {
 pub async fn all_of_node(read: &mut Read, node: &NodeId) -> Answer<Vec<Membership>> {
     let mut memberships = Vec::new();
     for row in read.memberships_of_node(node).await? {
-        let grant = read.grant(&row.grant_id).await?;
-        let grant = grant.ok_or_else(|| Failure::internal(format!("grant {} vanished", row.grant_id)))?;
-        memberships.push(with_schedule(row, &terms(&grant)?));
+        let versions = read.terms_versions(&row.grant_id).await?;
+        memberships.push(with_caps(row, &versions)?);
     }
     Ok(memberships)
 }

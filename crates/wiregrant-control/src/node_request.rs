@@ -3,27 +3,29 @@
 use axum::body::{self, Body};
 use axum::extract::Request;
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use data_encoding::BASE64;
 use transparency_log::Verifier;
-use wiregrant_core::api::{NodeState, ProblemKind};
-use wiregrant_core::note::Salt;
+use wiregrant_core::api::ProblemKind;
+use wiregrant_core::note::{Origin, Salt};
 use wiregrant_core::request::{
     HEADER_NODE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME, MAX_CLOCK_DISTANCE_SECONDS, Request as Signed,
 };
 use wiregrant_core::{NodeId, Timestamp};
-use wiregrant_store as store;
+use wiregrant_store::RequestNonce;
 
 use crate::control_plane::ControlPlane;
 use crate::error::{Answer, Failure};
 use crate::extract;
 use crate::ingest::Sender;
+use crate::visits::Trace;
 
 /// `last_seen` is not written more often than this: nobody needs it finer, each write costs an fsync, and the less is known of
 /// when a node asks, the less of a trace it is.
 const SEEN_SECONDS: u64 = 60;
 
 /// What a node puts into its headers.
-struct NodeHeaders {
+pub(crate) struct NodeHeaders {
     node: NodeId,
     time: Timestamp,
     nonce: Salt,
@@ -31,7 +33,46 @@ struct NodeHeaders {
 }
 
 impl NodeHeaders {
-    fn read(headers: &HeaderMap) -> Answer<Self> {
+    /// The node that says it signed the request.
+    pub(crate) fn node(&self) -> &NodeId {
+        &self.node
+    }
+
+    /// Whether this key signed the request with this head and body for this log.
+    pub(crate) fn are_signed_by(&self, key: &Verifier, log: &Origin, head: &Parts, body: &[u8]) -> bool {
+        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+        let signed = Signed {
+            log,
+            node: &self.node,
+            method: head.method.as_str(),
+            path,
+            body,
+            time: self.time,
+            nonce: self.nonce,
+        };
+        key.verify(signed.text().as_bytes(), &self.signature)
+    }
+
+    /// Refuses a request of another time.
+    ///
+    /// # Errors
+    /// `request-clock`.
+    pub(crate) fn check_time(&self, now: Timestamp) -> Answer<()> {
+        if self.time.distance_seconds(now) <= MAX_CLOCK_DISTANCE_SECONDS {
+            return Ok(());
+        }
+        let detail = format!(
+            "{HEADER_TIME}: {} is more than {MAX_CLOCK_DISTANCE_SECONDS} s from {now}; set the node's clock",
+            self.time
+        );
+        Err(Failure::new(ProblemKind::RequestClock, detail).with("now", now.to_string()))
+    }
+
+    /// What the headers say.
+    ///
+    /// # Errors
+    /// `request-signature`, naming the header.
+    pub(crate) fn read(headers: &HeaderMap) -> Answer<Self> {
         let refuse = |detail: String| Failure::new(ProblemKind::RequestSignature, detail);
         let text = |name: &str| {
             headers
@@ -66,48 +107,26 @@ pub async fn signed_by_a_node(
     let (parts, body) = request.into_parts();
     // The only error besides the limit is a client that went away.
     let body = body::to_bytes(body, body_bytes).await.map_err(|_| extract::too_large())?;
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let text = Signed {
-        log: &plane.config.origin,
-        node: &headers.node,
-        method: parts.method.as_str(),
-        path,
-        body: &body,
-        time: headers.time,
-        nonce: headers.nonce,
-    }
-    .text();
 
     let unknown = || {
         let detail = "no node of this name signed this request with its key; was it enrolled here?";
         Failure::new(ProblemKind::RequestSignature, detail)
     };
-    let node = plane.store.read().await?.node(&headers.node).await?.ok_or_else(unknown)?;
-    let vkey: Verifier = node.vkey.parse().map_err(Failure::internal)?;
-    if !vkey.verify(text.as_bytes(), &headers.signature) || node.state == NodeState::Retired {
+    let now = plane.clock.now();
+    let identity = plane.identities.of(&plane.store, &headers.node, now).await?.ok_or_else(unknown)?;
+    if !headers.are_signed_by(&identity.vkey, &plane.config.origin, &parts, &body) {
         return Err(unknown());
     }
-    let now = plane.clock.now();
-    if headers.time.distance_seconds(now) > MAX_CLOCK_DISTANCE_SECONDS {
-        let detail = format!(
-            "{HEADER_TIME}: {} is more than {MAX_CLOCK_DISTANCE_SECONDS} s from {now}; set the node's clock",
-            headers.time
-        );
-        return Err(Failure::new(ProblemKind::RequestClock, detail).with("now", now.to_string()));
+    headers.check_time(now)?;
+    plane.nonces.take(&headers.node, headers.time, headers.nonce, now)?;
+    let is_due = identity.last_seen.is_none_or(|last| last.distance_seconds(now) >= SEEN_SECONDS);
+    if is_due || plane.store.is_shared() {
+        let NodeHeaders { node, time, nonce, .. } = &headers;
+        let request = RequestNonce { node: node.clone(), time: *time, nonce: nonce.0 };
+        plane.visits.take(request, if is_due { Trace::LastSeen } else { Trace::None }).await?;
     }
-    plane.nonces.take(&node.node, headers.time, headers.nonce, now)?;
-    seen(plane, &node, now).await?;
-    let sender = Sender { node: node.node, operator: node.operator, vkey };
+    let sender = Sender { node: headers.node, operator: identity.operator, vkey: identity.vkey };
     Ok((sender, Request::from_parts(parts, Body::from(body))))
-}
-
-async fn seen(plane: &ControlPlane, node: &store::Node, now: Timestamp) -> Answer<()> {
-    if node.last_seen.is_none_or(|last| last.distance_seconds(now) >= SEEN_SECONDS) {
-        let mut write = plane.store.write().await?;
-        write.touch_last_seen(&node.node, now).await?;
-        write.commit().await?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

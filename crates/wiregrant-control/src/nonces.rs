@@ -1,8 +1,9 @@
 //! Nonces: which signed requests were taken lately, so that none is taken twice.
 //!
 //! A request is good while its time lies within [`MAX_CLOCK_DISTANCE_SECONDS`] of this clock; so long its nonce is remembered,
-//! and no longer. The memory is this process's: right after a restart, what was taken just before it would be taken again. All
-//! that a node can ask for twice is answered alike.
+//! and no longer. This memory is the process's: right after a restart on SQLite, what was taken just before it would be taken
+//! again, and all that a node can ask for twice is answered alike. Replicas on PostgreSQL keep nonces in the database besides
+//! ([`crate::visits`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};

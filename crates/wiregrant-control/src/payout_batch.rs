@@ -3,39 +3,87 @@
 //! The batch note, its entry in the record, its lines and the PSBT are written together or not at all, and no line is ever
 //! in two live batches: the database reserves each line once.
 
+pub mod addresses;
+mod draft;
+mod funding;
+mod replacement;
 mod shown;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use transparency_log::Checkpoint;
-use wiregrant_core::api::{Batch, CoinInput, NewBatch, ProblemKind};
+use wiregrant_core::api::{Batch, BatchStage, NewBatch, ProblemKind};
+use wiregrant_core::ledger::BatchEvent;
 use wiregrant_core::note::Signed;
 use wiregrant_core::record::RecordEntry;
 use wiregrant_core::statement::Statement;
-use wiregrant_core::{GrantId, OperatorId, Sats, Timestamp};
-use wiregrant_payout::{self as payout, BatchLine, Coin, PayoutAddress, PayoutError, UnsignedPsbt};
+use wiregrant_core::{BatchId, GrantId, OperatorId, Sats, Timestamp};
+use wiregrant_payout::{self as payout, BatchLine, PayoutError};
 use wiregrant_store::{self as store, Log, Read};
 
 use crate::api::grants;
 use crate::control_plane::ControlPlane;
 use crate::error::{Answer, Failure};
+use crate::line_standing::Lines;
 use crate::random;
 use crate::recording::Recording;
+use crate::sats_ledger;
 use crate::settlement;
 
-pub use shown::shown;
+use addresses::Addresses;
+use funding::Funded;
 
-/// Makes a batch of every line of a grant that is due. The same request again gives the same batch.
+pub use draft::{drafts, due_now, shown_draft};
+pub use shown::{shown, state};
+
+/// Makes a batch of every line of a grant that is due, as far as its stage. The same request again gives the same batch.
 ///
 /// # Errors
-/// `nothing-payable`, `coins`, `address`, `already-exists` for another request under the same id.
+/// `nothing-payable`, `coins`, `address`, `conflict` for a batch that cannot be replaced, `already-exists` for another
+/// request under the same id.
 pub async fn create(plane: &ControlPlane, new: &NewBatch) -> Answer<Batch> {
+    match new.stage {
+        BatchStage::Draft => draft::keep(plane, new).await,
+        BatchStage::Frozen | BatchStage::Exported => freeze(plane, new).await,
+    }
+}
+
+/// Freezes a draft: what is due now, to the destinations in force now.
+///
+/// # Errors
+/// As [`create`]; `not-found` without a draft.
+pub async fn freeze_draft(plane: &ControlPlane, batch: &BatchId) -> Answer<Batch> {
+    let asked = draft::asked(&mut plane.store.read().await?, batch).await?;
+    freeze(plane, &NewBatch { stage: BatchStage::Frozen, ..asked }).await
+}
+
+/// Notes that what can be paid is handed out, and hands it out.
+///
+/// # Errors
+/// `not-found`, also for a draft.
+pub async fn hand_out(plane: &ControlPlane, batch: &BatchId) -> Answer<Batch> {
+    let _one_at_a_time = plane.closing.lock().await;
+    let mut recording = Recording::begin(plane).await?;
+    let row = settlement::known(&mut recording.write, batch).await?;
+    let mut decided = settlement::decisions(&mut recording.write, batch).await?;
+    if decided.exported_at.is_none() {
+        decided.exported_at = Some(plane.clock.now());
+        recording.write.put_batch_decisions(&decided).await?;
+    }
+    let verdicts = settlement::verdicts(&mut recording.write).await?;
+    let answer = shown(&mut recording.write, row, &verdicts).await?;
+    recording.commit().await?;
+    Ok(answer)
+}
+
+async fn freeze(plane: &ControlPlane, new: &NewBatch) -> Answer<Batch> {
+    let names = addresses::look_up(plane, &new.grant).await?;
     let _one_at_a_time = plane.closing.lock().await;
     let now = plane.clock.now();
     let mut recording = Recording::begin(plane).await?;
     grants::known(&mut recording.write, &new.grant).await?;
     if let Some(known) = recording.write.batch(&new.batch).await? {
-        return if is_same_request(&known, new)? {
+        return if known.coins == draft::asked_json(new)? {
             let verdicts = settlement::verdicts(&mut recording.write).await?;
             shown(&mut recording.write, known, &verdicts).await
         } else {
@@ -46,19 +94,27 @@ pub async fn create(plane: &ControlPlane, new: &NewBatch) -> Answer<Batch> {
             Err(Failure::new(ProblemKind::AlreadyExists, detail))
         };
     }
-    let network = plane.config.network;
-    let change = PayoutAddress::parse(&new.change, network).map_err(|error| refused("change", &error))?;
-    let due = due_lines(&mut recording.write, &new.grant, now).await?;
+    let replaced = replacement::begin(&mut recording, new, now).await?;
+    let mut addresses = Addresses::new(plane, &mut recording.write, names, now).await?;
+    let due = due_lines(&mut recording.write, &mut addresses, &new.grant, now).await?;
     if due.lines.is_empty() {
         let mut detail = format!("grant {}: no line is due", new.grant);
         due.left_out.iter().for_each(|why| detail.push_str(&format!("; {why}")));
         return Err(Failure::new(ProblemKind::NothingPayable, detail).with("left_out", due.left_out));
     }
     let note = note(plane, &mut recording.write, new, due.lines).await?;
-    let psbt = unsigned(plane, note.content(), new, &change)?;
-    let row = row(new, &note, &psbt, &due.left_out, now)?;
+    let funded =
+        funding::fund(plane, &mut recording.write, &mut addresses, note.content(), new, &replaced).await?;
+    let row = row(new, &note, funded.as_ref(), &due.left_out, now)?;
     let lines: Vec<_> = note.content().lines.iter().map(|line| line_row(new, line)).collect();
     recording.write.insert_batch(&row, &lines).await?;
+    sats_ledger::enter_batch(&mut recording.write, BatchEvent::Frozen, &new.batch, now).await?;
+    addresses.keep(&mut recording.write, &new.batch, &lines).await?;
+    replacement::end(&mut recording, new).await?;
+    let mut decided = settlement::decisions(&mut recording.write, &new.batch).await?;
+    decided.exported_at = (new.stage == BatchStage::Exported).then_some(now);
+    recording.write.put_batch_decisions(&decided).await?;
+    recording.write.delete_draft_batch(&new.batch).await?;
     recording.log(RecordEntry::Batch { batch: new.batch.clone(), note: note.hash() });
     let verdicts = settlement::verdicts(&mut recording.write).await?;
     let answer = shown(&mut recording.write, row, &verdicts).await?;
@@ -72,20 +128,20 @@ struct Due {
     left_out: Vec<String>,
 }
 
-async fn due_lines(read: &mut Read, grant: &GrantId, now: Timestamp) -> Answer<Due> {
+async fn due_lines(
+    read: &mut Read,
+    addresses: &mut Addresses,
+    grant: &GrantId,
+    now: Timestamp,
+) -> Answer<Due> {
     let held: BTreeSet<(OperatorId, u64)> = read
         .reserved_lines_of_grant(grant)
         .await?
         .into_iter()
         .map(|line| (line.operator, line.epoch))
         .collect();
-    let destinations: BTreeMap<OperatorId, store::Destination> = read
-        .newest_destinations(None)
-        .await?
-        .into_iter()
-        .map(|destination| (destination.operator.clone(), destination))
-        .collect();
     let mut due = Due { lines: Vec::new(), left_out: Vec::new() };
+    let standing = Lines::read(read, grant).await?;
     for row in read.statements(grant).await? {
         let statement = Signed::<Statement>::parse(&row.note).map_err(Failure::internal)?.into_content();
         let payable_from = row.closed_at.plus_seconds(statement.terms.challenge_seconds);
@@ -96,26 +152,27 @@ async fn due_lines(read: &mut Read, grant: &GrantId, now: Timestamp) -> Answer<D
             }
             let left_out = if payable_from > now {
                 Some(format!("it may be challenged until {payable_from}"))
-            } else if !destinations.contains_key(&operator) {
-                Some("the operator has no payout destination yet".to_owned())
+            } else if let Some(why) = standing.why_not(epoch, &operator, &statement.terms) {
+                Some(why)
             } else if due.lines.len() >= payout::Batch::MAX_LINES {
                 Some(format!("a batch has at most {} lines; make another", payout::Batch::MAX_LINES))
             } else {
                 None
             };
-            match (left_out, destinations.get(&operator)) {
-                (None, Some(destination)) => due.lines.push(BatchLine {
+            let paid_at = match left_out {
+                Some(why) => Err(why),
+                None => addresses.of(read, &operator).await?,
+            };
+            match paid_at {
+                Ok((address, destination_sequence)) => due.lines.push(BatchLine {
                     operator,
                     grant: grant.clone(),
                     epoch,
                     sats,
-                    address: destination.pay.clone(),
-                    destination_sequence: destination.sequence,
+                    address: address.to_string(),
+                    destination_sequence,
                 }),
-                (why, _) => {
-                    let why = why.unwrap_or_default();
-                    due.left_out.push(format!("{operator}, epoch {epoch}, {sats} sats: {why}"));
-                }
+                Err(why) => due.left_out.push(format!("{operator}, epoch {epoch}, {sats} sats: {why}")),
             }
         }
     }
@@ -138,7 +195,7 @@ async fn note(
         log: plane.config.origin.clone(),
         network: plane.config.network,
         batch: new.batch.clone(),
-        replaces: None,
+        replaces: new.replaces.clone(),
         record_size: record.size,
         record_root: record.root,
         salt: random::salt(),
@@ -149,32 +206,8 @@ async fn note(
     Signed::sign(batch, &plane.keys.statement).map_err(Failure::internal)
 }
 
-fn unsigned(
-    plane: &ControlPlane,
-    batch: &payout::Batch,
-    new: &NewBatch,
-    change: &PayoutAddress,
-) -> Answer<UnsignedPsbt> {
-    let coins = new.coins.iter().map(|coin| read_coin(plane, coin)).collect::<Answer<Vec<_>>>()?;
-    payout::build(batch, &coins, change, new.fee_rate_sat_per_vb).map_err(|error| {
-        let field = match &error {
-            PayoutError::ChangeIsPaid { .. } => "change",
-            PayoutError::FeeRate { .. } => "fee_rate_sat_per_vb",
-            _ => "coins",
-        };
-        refused(field, &error)
-    })
-}
-
-fn read_coin(plane: &ControlPlane, input: &CoinInput) -> Answer<Coin> {
-    let refuse = |error: PayoutError| refused("coins", &error);
-    let CoinInput { outpoint, sats, address, previous_tx } = input;
-    let line = format!("{outpoint}:{sats}:{address}");
-    let coin = payout::psbt::parse_coin_line(&line, plane.config.network).map_err(refuse)?;
-    previous_tx.as_ref().map_or(Ok(coin.clone()), |hex| coin.with_previous_tx(hex)).map_err(refuse)
-}
-
-fn refused(field: &str, error: &PayoutError) -> Failure {
+/// A refusal of what was given in a field.
+pub(crate) fn refused(field: &str, error: &PayoutError) -> Failure {
     let kind = match (field, error) {
         (_, PayoutError::LooksLikeASecret { .. }) => ProblemKind::LooksLikeASecret,
         ("change", _) => ProblemKind::Address,
@@ -184,21 +217,10 @@ fn refused(field: &str, error: &PayoutError) -> Failure {
     Failure::new(kind, format!("{field}: {error}"))
 }
 
-fn is_same_request(known: &store::Batch, new: &NewBatch) -> Answer<bool> {
-    Ok(known.grant_id == new.grant
-        && known.coins == coins_json(new)?
-        && known.change_address == new.change
-        && known.fee_rate == new.fee_rate_sat_per_vb)
-}
-
-fn coins_json(new: &NewBatch) -> Answer<String> {
-    serde_json::to_string(&new.coins).map_err(Failure::internal)
-}
-
 fn row(
     new: &NewBatch,
     note: &Signed<payout::Batch>,
-    psbt: &UnsignedPsbt,
+    funded: Option<&Funded>,
     left_out: &[String],
     now: Timestamp,
 ) -> Answer<store::Batch> {
@@ -207,12 +229,12 @@ fn row(
         grant_id: new.grant.clone(),
         note: note.note().to_owned(),
         note_hash: note.hash(),
-        psbt: psbt.to_base64(),
-        coins: coins_json(new)?,
-        change_address: new.change.clone(),
-        fee_rate: new.fee_rate_sat_per_vb,
-        fee: psbt.fee(),
-        change_sats: psbt.change().map(|change| change.sats),
+        psbt: funded.map(|funded| funded.psbt.to_base64()).unwrap_or_default(),
+        coins: draft::asked_json(new)?,
+        change_address: funded.map(|funded| funded.change.to_string()).unwrap_or_default(),
+        fee_rate: new.fee_rate_sat_per_vb.unwrap_or(1),
+        fee: funded.map_or(Sats::ZERO, |funded| funded.psbt.fee()),
+        change_sats: funded.and_then(|funded| funded.psbt.change()).map(|change| change.sats),
         left_out: serde_json::to_string(left_out).map_err(Failure::internal)?,
         created_at: now,
     })

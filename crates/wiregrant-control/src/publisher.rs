@@ -4,6 +4,10 @@
 //! last, each file whole or not at all. So a mirror that copies the folder at any moment finds every tile that its
 //! checkpoint asks for; and a crash between a commit and the files is mended by the next run, because what to write
 //! follows from the database alone.
+//!
+//! The record is published as it grows. The reports log is published only as far as the newest statement names it: were it
+//! public report by report, whoever looks often would see when a node reports and when it does not, which with few nodes is
+//! when it was up. A report is proved to its node at once, by the acknowledgement.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,11 +17,15 @@ use std::time::Duration;
 
 use thiserror::Error;
 use transparency_log::{
-    Checkpoint, LogError, TileId, Verifier, bundle_path, encode_bundle, encode_tile, tiles_between,
+    Checkpoint, Hash, LogError, Note, TILE_WIDTH, TileId, Verifier, bundle_path, encode_bundle, encode_tile,
+    tiles_between,
 };
+use wiregrant_core::manifest::{MANIFEST_PATH, Manifest};
+use wiregrant_core::note::{NoteText as _, Signed};
 use wiregrant_store::{Log, Store, StoreError};
 
 use crate::control_plane::{ControlPlane, Shared};
+use crate::cosignatures::Cosigners;
 use crate::error::Failure;
 use crate::file::{self, Readers};
 use crate::pages_of_grants;
@@ -28,6 +36,8 @@ const PAUSE_MILLISECONDS: u64 = 500;
 const LOOK_SECONDS: u64 = 60;
 const MAX_CHECKPOINT_BYTES: u64 = 64 * 1024;
 const HASH_BYTES: u64 = 32;
+/// The setting with the size of the reports log that the newest statement names, written with that statement.
+pub const SETTING_REPORTS_NAMED: &str = "reports_named";
 
 /// Why the public folder could not be brought up to date.
 #[derive(Debug, Error)]
@@ -97,12 +107,13 @@ pub async fn refuse_another_log(plane: &ControlPlane) -> Result<(), PublishError
     Ok(())
 }
 
-/// Brings the folder up to date with the database, and looks at every file that should be there.
+/// Brings the folder up to date with the database, and looks at every file that should be there. Witnesses are asked at the next
+/// publication: a start waits for nobody.
 ///
 /// # Errors
 /// Whatever the database or the folder refuses.
 pub async fn reconcile(plane: &ControlPlane) -> Result<(), PublishError> {
-    publish_since(plane, |_| Ok(0)).await
+    publish_since(plane, None, |_| Ok(0)).await
 }
 
 /// Brings the folder up to date with the database, trusting the files that were written before.
@@ -110,22 +121,31 @@ pub async fn reconcile(plane: &ControlPlane) -> Result<(), PublishError> {
 /// # Errors
 /// Whatever the database or the folder refuses.
 pub async fn publish(plane: &ControlPlane) -> Result<(), PublishError> {
-    publish_since(plane, PublishedLog::published_size).await
+    publish_since(plane, Some(&plane.cosigners), PublishedLog::published_size).await
 }
 
 /// Writes what lies between `since` and now. The record speaks of reports and notes, so its checkpoint is taken first and
 /// published last: whoever reads the folder at any moment finds all that the record they see speaks of.
 async fn publish_since(
     plane: &ControlPlane,
+    cosigners: Option<&Cosigners>,
     since: impl Fn(&PublishedLog) -> Result<u64, PublishError>,
 ) -> Result<(), PublishError> {
     let (record, reports) = (published(plane, Log::Record), published(plane, Log::Reports));
     let newest_of_record = plane.store.read().await?.newest_checkpoint(Log::Record).await?;
-    let newest_of_reports = plane.store.read().await?.newest_checkpoint(Log::Reports).await?;
-    reports.publish(&plane.store, since(&reports)?, newest_of_reports).await?;
+    let named = named_reports(&plane.store).await?;
+    reports.publish(&plane.store, cosigners, since(&reports)?, named).await?;
     publish_notes(plane).await?;
-    record.publish(&plane.store, since(&record)?, newest_of_record).await?;
+    record.publish(&plane.store, cosigners, since(&record)?, newest_of_record).await?;
     publish_pages(plane).await
+}
+
+/// The reports log as the newest statement names it, with its checkpoint; without entries before the first statement.
+async fn named_reports(store: &Store) -> Result<Option<(u64, String)>, PublishError> {
+    let mut read = store.read().await?;
+    let size = read.setting(SETTING_REPORTS_NAMED).await?;
+    let size = size.and_then(|size| size.parse().ok()).unwrap_or_default();
+    Ok(read.checkpoint_at(Log::Reports, size).await?.map(|note| (size, note)))
 }
 
 /// Pages are rendered once for each statement, batch or terms, and not for every report.
@@ -172,11 +192,21 @@ struct PublishedLog {
 }
 
 impl PublishedLog {
+    /// The published checkpoint with its note, where it is ours.
+    fn published(&self) -> Result<Option<(Checkpoint, String)>, PublishError> {
+        let note = file::read_if_there(&self.folder.join("checkpoint"), MAX_CHECKPOINT_BYTES)?;
+        let read = |note: String| Some((Checkpoint::parse_verified(&note, &self.verifier).ok()?, note));
+        Ok(note.and_then(read))
+    }
+
     /// The size that the published checkpoint tells; 0 where there is none that is ours.
     fn published_size(&self) -> Result<u64, PublishError> {
-        let note = file::read_if_there(&self.folder.join("checkpoint"), MAX_CHECKPOINT_BYTES)?;
-        let checkpoint = note.and_then(|note| Checkpoint::parse_verified(&note, &self.verifier).ok());
-        Ok(checkpoint.map_or(0, |checkpoint| checkpoint.size))
+        Ok(self.published_checkpoint()?.map_or(0, |checkpoint| checkpoint.size))
+    }
+
+    /// The published checkpoint; `None` where there is none that is ours.
+    fn published_checkpoint(&self) -> Result<Option<Checkpoint>, PublishError> {
+        Ok(self.published()?.map(|(checkpoint, _)| checkpoint))
     }
 
     fn refuse_another(&self, size: u64) -> Result<(), PublishError> {
@@ -189,40 +219,56 @@ impl PublishedLog {
         if published > size {
             return refuse(format!(
                 "{published} entries were published, the database has {size}: it is older than what is public. \
-                 Restore a newer one; going on from here would sign a second history"
+                 Run `wiregrant-control catch-up`; going on from here would sign a second history"
             ));
         }
         Ok(())
     }
 
-    /// Brings the folder to the checkpoint `newest`, of this size.
+    /// Brings the folder to the checkpoint `newest`, of this size, with the cosignatures that witnesses give.
     async fn publish(
         &self,
         store: &Store,
+        cosigners: Option<&Cosigners>,
         since: u64,
         newest: Option<(u64, String)>,
     ) -> Result<(), PublishError> {
         file::make_folder(&self.folder, Readers::Everyone)?;
         let Some((size, checkpoint)) = newest else { return Ok(()) };
-        if since == size && size > 0 {
+        let published = self.published_size()?;
+        if published > size {
             return Ok(());
         }
         for tile in tiles_between(since, size) {
-            self.write_tile(store, tile).await?;
+            self.write_tile(store, tile, published).await?;
         }
         self.write("vkey", format!("{}\n", self.verifier).as_bytes())?;
-        self.write("checkpoint", checkpoint.as_bytes())
+        let mut note = Note::parse(&checkpoint)?;
+        if let Some(published) = self.published()?.and_then(|(_, published)| Note::parse(&published).ok())
+            && published.text == note.text
+        {
+            note = published; // with the cosignatures that it bears; they lie nowhere else
+        }
+        if let Some(cosigners) = cosigners {
+            note = cosigners.gather(store, self.log, size, note).await;
+        }
+        self.write("checkpoint", note.to_string().as_bytes())
     }
 
-    async fn write_tile(&self, store: &Store, tile: TileId) -> Result<(), PublishError> {
+    /// Writes a tile and its entries. A full tile of the right length below what is `published` is left alone: it was whole
+    /// before a checkpoint spoke of it. One beyond may be left from a history that was never committed, and is compared.
+    async fn write_tile(&self, store: &Store, tile: TileId, published: u64) -> Result<(), PublishError> {
         let length = u64::from(tile.width).saturating_mul(HASH_BYTES);
-        if !tile.is_full() || self.length(&tile.path()) != Some(length) {
+        let covers = u64::from(TILE_WIDTH).checked_pow(u32::from(tile.level).saturating_add(1));
+        let end = covers.and_then(|covers| tile.index.checked_add(1)?.checked_mul(covers));
+        let is_settled = tile.is_full() && end.is_some_and(|end| end <= published);
+        if !is_settled || self.length(&tile.path()) != Some(length) {
             let hashes = store.read().await?.tile(self.log, tile).await?;
             self.write(&tile.path(), &encode_tile(&hashes))?;
         }
         if tile.level == 0 {
             let path = bundle_path(tile.index, tile.width);
-            if !tile.is_full() || self.length(&path).is_none() {
+            if !is_settled || self.length(&path).is_none() {
                 let entries = store.read().await?.bundle(self.log, tile.index, tile.width).await?;
                 self.write(&path, &encode_bundle(&entries)?)?;
             }
@@ -280,4 +326,35 @@ pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), PublishError> {
 /// Whatever the file system refuses.
 pub fn write_all(folder: &Path, files: &BTreeMap<String, String>) -> Result<(), PublishError> {
     files.iter().try_for_each(|(path, text)| write_public(&folder.join(path), text.as_bytes()))
+}
+
+/// Writes the pages, and after them the signed manifest that names their hashes and the state of the record they show.
+///
+/// # Errors
+/// Whatever the file system refuses; a path that no manifest can name.
+pub fn write_pages(plane: &ControlPlane, files: &BTreeMap<String, String>) -> Result<(), PublishError> {
+    write_all(&plane.config.public_dir, files)?;
+    let record = published(plane, Log::Record).published_checkpoint()?;
+    let Some(Checkpoint { size: record_size, root: record_root, .. }) = record else { return Ok(()) };
+    let wrong = |error: wiregrant_core::FactError| PublishError::Page(error.to_string());
+    let hashed = |(path, text): (&String, &String)| Ok((path.parse()?, Hash::of(text.as_bytes())));
+    let files = files.iter().map(hashed).collect::<Result<_, _>>().map_err(wrong)?;
+    let manifest = Manifest { log: plane.config.origin.clone(), record_size, record_root, files };
+    let signed = Signed::sign(manifest, &plane.keys.statement).map_err(wrong)?;
+    let path = plane.config.public_dir.join(MANIFEST_PATH);
+    let before = file::read_if_there(&path, Manifest::MAX_BYTES as u64)?;
+    write_public(&path, signed.note().as_bytes())?;
+    remove_dropped(&plane.config.public_dir, before.as_deref(), signed.content())
+}
+
+/// Removes the files that the manifest before named and the new one does not, so that nothing lies in public that nobody signs.
+fn remove_dropped(folder: &Path, before: Option<&str>, now: &Manifest) -> Result<(), PublishError> {
+    let Some(before) = before.and_then(|note| Signed::<Manifest>::parse(note).ok()) else { return Ok(()) };
+    for path in before.content().files.keys().filter(|path| !now.files.contains_key(*path)) {
+        match std::fs::remove_file(folder.join(path.as_str())) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
+    Ok(())
 }

@@ -1,12 +1,13 @@
 //! `Recording`: a change together with the entries of the record log that describe it, in one transaction.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use transparency_log::{Checkpoint, Hash, SigningKey};
+use transparency_log::{Checkpoint, Hash, SigningKey, TileId};
 use wiregrant_core::record::RecordEntry;
 use wiregrant_store::{Log, Write};
 
-use crate::control_plane::ControlPlane;
+use crate::control_plane::{ControlPlane, SETTING_STATEMENT_KEY};
 use crate::error::{Answer, Failure};
 
 /// A transaction under way. Dropped without [`Self::commit`], nothing has happened.
@@ -35,8 +36,22 @@ impl<'a> Recording<'a> {
     ///
     /// # Errors
     /// `busy` or `internal`; then nothing has happened.
-    pub async fn commit(mut self) -> Answer<()> {
+    pub async fn commit(self) -> Answer<()> {
+        let statement_key = self.plane.keys.statement.verifier().to_string();
+        self.commit_as(&statement_key).await
+    }
+
+    /// As [`Self::commit`], by whoever signs statements with this key. One who has the key of before signs nothing more.
+    ///
+    /// # Errors
+    /// `busy` or `internal`; then nothing has happened.
+    pub async fn commit_as(mut self, statement_key: &str) -> Answer<()> {
         if !self.entries.is_empty() {
+            let in_force = self.write.setting(SETTING_STATEMENT_KEY).await?;
+            if in_force.is_some_and(|in_force| in_force != statement_key) {
+                let why = "another statement key is in use by now; copy keys/statement.key and start this replica again";
+                return Err(Failure::internal(why));
+            }
             let entries: Vec<String> = self.entries.iter().map(ToString::to_string).collect();
             append(&mut self.write, Log::Record, &self.plane.keys.record, &entries).await?;
         }
@@ -51,8 +66,12 @@ impl<'a> Recording<'a> {
 }
 
 fn is_on_a_page(entry: &RecordEntry) -> bool {
-    use RecordEntry::{Batch, Paid, Statement, Terms, Void};
-    matches!(entry, Terms { .. } | Statement { .. } | Batch { .. } | Paid { .. } | Void { .. })
+    use RecordEntry::{Batch, Forfeit, Hold, Key, Paid, Release, Statement, Terms, Void};
+    let of_grants = matches!(
+        entry,
+        Key { .. } | Terms { .. } | Statement { .. } | Batch { .. } | Paid { .. } | Void { .. }
+    );
+    of_grants || matches!(entry, Hold { .. } | Release { .. } | Forfeit { .. })
 }
 
 /// Entries that were appended, with the checkpoint that covers them.
@@ -64,6 +83,8 @@ pub struct Signed {
     pub size: u64,
     /// The checkpoint at that size.
     pub checkpoint: String,
+    /// The tiles that prove them under it.
+    pub tiles: BTreeMap<TileId, Vec<Hash>>,
 }
 
 /// Appends entries to a log and signs its new checkpoint, within the transaction.
@@ -75,7 +96,7 @@ pub async fn append(write: &mut Write, log: Log, key: &SigningKey, entries: &[St
     let size = appended.edge.size();
     let checkpoint = checkpoint(key, size, appended.edge.root())?;
     write.put_checkpoint(log, size, &checkpoint).await?;
-    Ok(Signed { first_index: appended.first_index, size, checkpoint })
+    Ok(Signed { first_index: appended.first_index, size, checkpoint, tiles: appended.tiles })
 }
 
 /// A signed checkpoint of the log whose name `key` bears.

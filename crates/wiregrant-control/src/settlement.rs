@@ -10,7 +10,9 @@ mod facts;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use wiregrant_chain::{ChainError, ChainSource, CoreRpc, Esplora, Followed, follow};
+use wiregrant_chain::{
+    BlockRef, ChainError, ChainSource, CompactFilters, CoreRpc, Electrum, Esplora, Followed, follow,
+};
 use wiregrant_core::BatchId;
 use wiregrant_core::note::Network;
 use wiregrant_payout::Watch;
@@ -23,9 +25,13 @@ use crate::error::{Answer, Failure};
 use crate::recording::Recording;
 
 pub use decision::{cancel, declare};
+pub(crate) use decision::{decisions, known};
 
 /// How long to wait after a failure, in seconds.
 const RETRY_SECONDS: u64 = 30;
+
+/// How often a replica that does not lead looks whether it does, in seconds.
+const FOLLOWER_SECONDS: u64 = 1;
 
 /// A source that goes to a thread and comes back.
 pub type Source = Box<dyn ChainSource>;
@@ -36,6 +42,14 @@ pub async fn run(plane: Shared, config: ChainConfig) {
     let mut source: Option<Source> = None;
     let mut last_failure = String::new();
     loop {
+        if !plane.leads() {
+            source = None;
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(FOLLOWER_SECONDS)) => {}
+                () = &mut stopped => return,
+            }
+            continue;
+        }
         let pause = match turn(&plane, &config, source.take()).await {
             Ok((back, up_to_date)) => {
                 if !std::mem::take(&mut last_failure).is_empty() {
@@ -67,18 +81,25 @@ async fn turn(plane: &ControlPlane, config: &ChainConfig, source: Option<Source>
         Some(source) => source,
         None => {
             let (config, network) = (config.clone(), plane.config.network);
-            apart(move || open(config, network)).await?.map_err(Failure::internal)?
+            let oldest = facts::followed(&mut plane.store.read().await?).await?.blocks().next().copied();
+            apart(move || open(config, network, oldest)).await?.map_err(Failure::internal)?
         }
     };
     look(plane, source).await
 }
 
-fn open(config: ChainConfig, network: Network) -> Result<Source, ChainError> {
+/// The source; one that reads the chain on from somewhere begins at the `oldest` block that is remembered.
+fn open(config: ChainConfig, network: Network, oldest: Option<BlockRef>) -> Result<Source, ChainError> {
     Ok(match config.source {
-        ChainSourceConfig::CoreRpc { cookie_file } => {
-            Box::new(CoreRpc::open(&config.url, cookie_file, network)?)
+        ChainSourceConfig::CoreRpc { url, cookie_file } => {
+            Box::new(CoreRpc::open(&url, cookie_file, network)?)
         }
-        ChainSourceConfig::Esplora => Box::new(Esplora::open(&config.url)?),
+        ChainSourceConfig::Filters { peers, start } => {
+            let start = oldest.map(|block| (block.height, block.hash)).or(start);
+            Box::new(CompactFilters::open(&peers, network, start)?)
+        }
+        ChainSourceConfig::Electrum { url } => Box::new(Electrum::open(&url)?),
+        ChainSourceConfig::Esplora { url } => Box::new(Esplora::open(&url)?),
     })
 }
 

@@ -10,7 +10,7 @@ use crate::{FactError, GrantId, Timestamp};
 
 /// When a grant's epochs begin and end: `epochs` stretches of `epoch_seconds`, without gaps, numbered from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Schedule {
     /// The beginning of epoch 1.
     pub start: Timestamp,

@@ -74,6 +74,9 @@ id!(GrantId, "grant", "A pot of sats with terms.");
 id!(DistributorId, "distributor", "Someone independent of operators who hands out access codes.");
 id!(LocationId, "location", "Where a node stands, as users choose it.");
 id!(BatchId, "batch", "A set of payout lines paid by one transaction.");
+id!(FunderId, "funder", "Who puts up grants.");
+id!(AuditorId, "auditor", "Whom a funder lets look behind a grant's statements.");
+id!(TokenId, "token", "One named person's token, of whatever organisation; not the token itself.");
 
 #[cfg(test)]
 mod tests {

@@ -13,15 +13,16 @@ pub const MAX_INVITATION_CHARS: usize = 4_096;
 const PREFIX: &str = "wiregrant1.";
 const EXPECTED: &str = "an invitation: `wiregrant1.` and base64url, copied whole from the control plane";
 
-/// A single-use permission to enrol one node, with all that the node has to know beforehand.
+/// A single-use permission to enrol one node, with all that the node has to know beforehand. A field that this version does not know
+/// is passed over: one that must be heeded comes with another prefix.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Invitation {
     /// Where the control plane answers; each is tried in turn. 1 to 8.
     pub urls: Vec<String>,
     /// The record log's key, pinned from here on.
     pub vkey: String,
-    /// SHA-256 of the control plane's TLS key, where it is pinned.
+    /// SHA-256, in padded base64, of the TLS key that `https://` addresses answer with (its SubjectPublicKeyInfo in DER), where it is
+    /// pinned; then no authority has to vouch for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<String>,
     /// Spent on use.
@@ -69,6 +70,10 @@ impl FromStr for Invitation {
             .vkey
             .parse::<transparency_log::Verifier>()
             .map_err(|_| refuse("an invitation with the log's key"))?;
+        let is_hash = |pin: &String| pin.parse::<transparency_log::Hash>().is_ok();
+        if !invitation.pin.as_ref().is_none_or(is_hash) {
+            return Err(refuse("an invitation whose pin is SHA-256 in padded base64; ask for a new one"));
+        }
         Ok(invitation)
     }
 }

@@ -1,5 +1,6 @@
 //! WireGuard's Curve25519 keys as wiregrant passes them around; making them is left to whoever has randomness.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -20,7 +21,7 @@ fn decode(field: &'static str, text: &str) -> Result<[u8; 32], FactError> {
 }
 
 /// The public key of a peer: 32 bytes, written as `wg` writes it (padded base64).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct WireGuardPublicKey([u8; 32]);
 
@@ -29,6 +30,10 @@ impl WireGuardPublicKey {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        self.0.as_chunks::<8>().0.iter().copied().map(u64::from_be_bytes)
     }
 
     /// Refuses the points of small order that Curve25519 maps every private key onto (RFC 7748, section 6.1): such a
@@ -58,6 +63,20 @@ impl WireGuardPublicKey {
             ));
         }
         Ok(self)
+    }
+}
+
+impl Ord for WireGuardPublicKey {
+    /// Bytewise, as arrays are compared, but eight bytes at a time: an agent orders ten thousand keys several times a minute, and a
+    /// call of `memcmp` for each pair would be most of that.
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.words().cmp(other.words())
+    }
+}
+
+impl PartialOrd for WireGuardPublicKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -139,7 +158,21 @@ impl fmt::Debug for WireGuardPrivateKey {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn keys_are_ordered_as_their_bytes_are(one: [u8; 32], other: [u8; 32], same in 0..=32usize) {
+            let mut near = other;
+            near[..same].copy_from_slice(&one[..same]);
+            for other in [other, near] {
+                let keys = (WireGuardPublicKey::from(one), WireGuardPublicKey::from(other));
+                prop_assert_eq!(keys.0.cmp(&keys.1), one.cmp(&other));
+            }
+        }
+    }
 
     #[test]
     fn a_key_is_written_as_wg_writes_it() {

@@ -29,14 +29,22 @@ pub mod client_file;
 pub mod counter;
 pub mod credit;
 pub mod epoch;
+pub mod evidence;
+pub mod handshake;
 pub mod id;
+pub mod in_step;
 pub mod inputs;
 pub mod invitation;
 pub mod key;
+pub mod ledger;
+pub mod manifest;
 pub mod month;
 pub mod note;
 pub mod peer;
+pub mod quantity;
 pub mod record;
+pub mod recovery;
+pub mod rekey;
 pub mod request;
 pub mod socks5;
 pub mod statement;
@@ -46,10 +54,12 @@ pub mod units;
 pub mod usage_report;
 
 mod error;
+#[cfg(feature = "schema")]
+mod schema;
 mod word;
 
 pub use error::FactError;
-pub use id::{BatchId, DistributorId, GrantId, LocationId, NodeId, OperatorId};
+pub use id::{AuditorId, BatchId, DistributorId, FunderId, GrantId, LocationId, NodeId, OperatorId, TokenId};
 pub use key::{WireGuardPrivateKey, WireGuardPublicKey};
 pub use month::Month;
 pub use time::Timestamp;

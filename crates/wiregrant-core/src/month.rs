@@ -25,6 +25,15 @@ impl Month {
         let month = u8::try_from(date.month()).expect("a month is 1 to 12");
         Self { year, month }
     }
+
+    /// Its first second.
+    ///
+    /// # Panics
+    /// Never: every month has one.
+    #[must_use]
+    pub fn begin(self) -> Timestamp {
+        format!("{self}-01T00:00:00Z").parse().expect("the first second of a month from 1970 to 9999")
+    }
 }
 
 impl fmt::Display for Month {
@@ -76,6 +85,17 @@ mod tests {
         assert_eq!(month_at("2028-02-29T12:00:00Z"), "2028-02");
         assert_eq!(month_at("9999-12-30T22:00:00Z"), "9999-12");
         assert_eq!(month_at("1970-01-01T00:00:00Z"), "1970-01");
+        for time in
+            ["2026-06-30T23:59:59Z", "2028-02-29T12:00:00Z", "9999-12-30T22:00:00Z", "1970-01-01T00:00:00Z"]
+        {
+            let month = Month::of(time.parse().unwrap());
+            let begin = month.begin();
+            assert_eq!(
+                (Month::of(begin), begin.to_string().get(7..)),
+                (month, Some("-01T00:00:00Z")),
+                "{time}"
+            );
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
-use transparency_log::{Hash, Note, SigningKey, Verifier};
+use transparency_log::{Hash, Note, NoteSignature, SigningKey, Verifier};
 
 use crate::FactError;
 use crate::error::shortened;
@@ -15,6 +15,9 @@ use crate::error::shortened;
 mod field;
 
 pub use field::{Network, Origin, Salt, parse_hash, parse_time};
+
+/// Room for the text of most notes.
+const USUAL_BYTES: usize = 1_024;
 
 /// A document that has the form of a note's text.
 pub trait NoteText: Sized {
@@ -34,7 +37,8 @@ pub trait NoteText: Sized {
 
     /// The whole text, each line ended by a line feed.
     fn text(&self) -> String {
-        let mut lines = Writer(format!("{}\n", Self::KIND));
+        let mut lines = Writer(String::with_capacity(USUAL_BYTES));
+        lines.line(Self::KIND, &[]);
         self.write(&mut lines);
         lines.0
     }
@@ -65,6 +69,8 @@ pub trait NoteText: Sized {
 pub struct Signed<T> {
     content: T,
     note: String,
+    /// The note's one signature line, read.
+    signature: NoteSignature,
 }
 
 impl<T: NoteText> Signed<T> {
@@ -75,7 +81,8 @@ impl<T: NoteText> Signed<T> {
     pub fn sign(content: T, key: &SigningKey) -> Result<Self, FactError> {
         let note = key.sign_note(&content.text()).map_err(|e| FactError::Signature(e.to_string()))?;
         within_limit::<T>(&note)?;
-        Ok(Self { content, note })
+        let (_, signature) = taken_apart(&note)?;
+        Ok(Self { content, note, signature })
     }
 
     /// Reads a note and checks its form, but no signature: see [`Self::verified_by`].
@@ -84,9 +91,17 @@ impl<T: NoteText> Signed<T> {
     /// Whatever is not of the form, or more or fewer than one signature line.
     pub fn parse(note: &str) -> Result<Self, FactError> {
         within_limit::<T>(note)?;
-        let envelope = Note::parse_sole(note).map_err(|e| FactError::Signature(e.to_string()))?;
-        let content = T::from_text(&envelope.text)?;
-        Ok(Self { content, note: note.to_owned() })
+        Self::read(note.to_owned())
+    }
+
+    /// As [`Self::parse`], of a note that need not be copied.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn read(note: String) -> Result<Self, FactError> {
+        within_limit::<T>(&note)?;
+        let (text, signature) = taken_apart(&note)?;
+        Ok(Self { content: T::from_text(text)?, signature, note })
     }
 
     /// Checks the one signature, strictly.
@@ -94,9 +109,9 @@ impl<T: NoteText> Signed<T> {
     /// # Errors
     /// [`FactError::Signature`] when it is by another key or does not hold.
     pub fn verified_by(&self, verifier: &Verifier) -> Result<(), FactError> {
-        Note::parse_sole(&self.note)
-            .and_then(|envelope| envelope.verified_by(verifier))
-            .map_err(|e| FactError::Signature(e.to_string()))
+        // The signature line stands behind the last empty line.
+        let (text, _) = self.note.split_at(self.note.rfind("\n\n").map_or(0, |at| at.saturating_add(1)));
+        self.signature.verified_by(text, verifier).map_err(|e| FactError::Signature(e.to_string()))
     }
 
     /// What the note says.
@@ -124,6 +139,11 @@ impl<T: NoteText> Signed<T> {
     }
 }
 
+/// A note's text and its one signature line.
+fn taken_apart(note: &str) -> Result<(&str, NoteSignature), FactError> {
+    Note::split_sole(note).map_err(|error| FactError::Signature(error.to_string()))
+}
+
 fn within_limit<T: NoteText>(note: &str) -> Result<(), FactError> {
     if note.len() > T::MAX_BYTES {
         return Err(FactError::TooLong { what: T::KIND, bytes: note.len(), limit: T::MAX_BYTES });
@@ -138,7 +158,7 @@ pub struct Writer(String);
 impl Writer {
     /// One line: its name, then its fields.
     pub fn line(&mut self, name: &str, fields: &[&dyn Display]) {
-        self.0.push_str(&line(name, fields));
+        write_line(&mut self.0, name, fields);
     }
 
     /// Lines of one name, in the order the grammar asks for: bytewise.
@@ -151,13 +171,18 @@ impl Writer {
 /// A line with its line feed, for [`Writer::repeated`].
 #[must_use]
 pub fn line(name: &str, fields: &[&dyn Display]) -> String {
-    use fmt::Write as _;
-    let mut line = name.to_owned();
-    for field in fields {
-        write!(line, " {field}").expect("writing to a string does not fail");
-    }
-    line.push('\n');
+    let mut line = String::new();
+    write_line(&mut line, name, fields);
     line
+}
+
+fn write_line(to: &mut String, name: &str, fields: &[&dyn Display]) {
+    use fmt::Write as _;
+    to.push_str(name);
+    for field in fields {
+        write!(to, " {field}").expect("writing to a string does not fail");
+    }
+    to.push('\n');
 }
 
 /// Reads a note's lines in order.
@@ -198,11 +223,14 @@ impl<'a> Reader<'a> {
     /// Another line, or another number of fields.
     pub fn fields<const N: usize>(&mut self, name: &str) -> Result<[&'a str; N], FactError> {
         let rest = self.named(name).ok_or_else(|| self.refuse(format!("a line {name:?} belongs here")))?;
-        let fields: Vec<&str> = rest.split(' ').collect();
-        let fields = <[&str; N]>::try_from(fields)
-            .ok()
-            .filter(|fields| fields.iter().all(|field| !field.is_empty()))
-            .ok_or_else(|| self.refuse(format!("{name:?} takes {N} field(s), one space between them")))?;
+        let (mut fields, mut given) = ([""; N], rest.split(' '));
+        let all_there = fields.iter_mut().all(|field| {
+            *field = given.next().unwrap_or_default();
+            !field.is_empty()
+        });
+        if !all_there || given.next().is_some() {
+            return Err(self.refuse(format!("{name:?} takes {N} field(s), one space between them")));
+        }
         self.at = self.at.saturating_add(1);
         Ok(fields)
     }
@@ -273,8 +301,21 @@ impl<'a> Reader<'a> {
 }
 
 /// `value`, or `-` where there is none.
-pub fn or_dash<T: Display>(value: Option<T>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+pub fn or_dash<T: Display>(value: Option<T>) -> OrDash<T> {
+    OrDash(value)
+}
+
+/// What [`or_dash`] shows.
+#[derive(Debug, Clone, Copy)]
+pub struct OrDash<T>(Option<T>);
+
+impl<T: Display> Display for OrDash<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(value) => value.fmt(f),
+            None => f.write_str("-"),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The peers a node should have.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::Deref;
 
@@ -19,10 +20,12 @@ const FEW: usize = 16;
 
 /// One peer as the control plane wants it. It has no endpoint: the client comes to the node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DesiredPeer {
     /// The device's public key.
     pub public_key: WireGuardPublicKey,
     /// The inner addresses that are this device's own, one /32 and one /128.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub allowed_ips: Vec<IpNet>,
     /// Who chose this node for it.
     pub class: Class,
@@ -40,12 +43,13 @@ pub struct DesiredPeer {
 
 /// The peers of a node: ascending by key, each once, with their allowed IPs ascending and without host bits.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct DesiredPeers(#[serde(deserialize_with = "in_order")] Vec<DesiredPeer>);
 
 /// The way from some desired peers to others.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PeerChanges {
     /// Peers that are new, or about which something is other than before.
     pub set: DesiredPeers,
@@ -172,10 +176,15 @@ impl Difference {
         let mut difference = Self::default();
         for peer in desired.iter().filter(|peer| serves(peer)) {
             let key = &peer.public_key;
-            while let Some((gone, _)) = live.next_if(|(live, _)| *live < key) {
-                difference.remove.push(*gone);
-            }
-            match live.next_if(|(live, _)| *live == key) {
+            let found = loop {
+                // One comparison for each pair: nearly all of them are equal.
+                match live.peek().map(|(live, _)| (*live).cmp(key)) {
+                    Some(Ordering::Less) => difference.remove.extend(live.next().map(|(gone, _)| *gone)),
+                    Some(Ordering::Equal) => break live.next(),
+                    Some(Ordering::Greater) | None => break None,
+                }
+            };
+            match found {
                 None => difference.add.push((*key, peer.allowed_ips.clone())),
                 Some((_, ips)) if ips != peer.allowed_ips => {
                     difference.change.push((*key, peer.allowed_ips.clone()));

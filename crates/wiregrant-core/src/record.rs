@@ -65,6 +65,10 @@ pub enum RecordEntry {
     Release { grant: GrantId, epoch: u64, operator: OperatorId, reason: Option<String> },
     /// Held sats go back to the pot.
     Forfeit { grant: GrantId, epoch: u64, operator: OperatorId, reason: Option<String> },
+    /// An operator objects to what a statement, a hold or a finding says about them.
+    Object { grant: GrantId, epoch: u64, operator: OperatorId, reason: String },
+    /// A statement was approved by so many different people, which is as many as the terms ask for.
+    Approve { grant: GrantId, epoch: u64, people: u64 },
     /// Something was found about a node.
     Finding { grant: GrantId, node: NodeId, reason: String },
     /// A batch was frozen.
@@ -128,6 +132,10 @@ impl fmt::Display for RecordEntry {
             Self::Forfeit { grant, epoch, operator, reason } => {
                 held(f, "forfeit", (grant, epoch, operator, reason))
             }
+            Self::Object { grant, epoch, operator, reason } => {
+                write!(f, "object {grant} {epoch} {operator} {reason}")
+            }
+            Self::Approve { grant, epoch, people } => write!(f, "approve {grant} {epoch} {people}"),
             Self::Finding { grant, node, reason } => write!(f, "finding {grant} {node} {reason}"),
             Self::Batch { batch, note } => write!(f, "batch {batch} {note}"),
             Self::Paid { batch, txid } => write!(f, "paid {batch} {txid}"),
@@ -258,6 +266,17 @@ fn parse_about_money(fields: &[&str]) -> Parsed {
                 _ => E::Forfeit { grant, epoch, operator, reason },
             }))
         }
+        ["object", grant, n, operator, reason] => Ok(Some(E::Object {
+            grant: grant.parse()?,
+            epoch: epoch(n)?,
+            operator: operator.parse()?,
+            reason: parse_reason(reason)?,
+        })),
+        ["approve", grant, n, people] => Ok(Some(E::Approve {
+            grant: grant.parse()?,
+            epoch: epoch(n)?,
+            people: parse_number("people", people)?,
+        })),
         ["batch", batch, note] => {
             Ok(Some(E::Batch { batch: batch.parse()?, note: parse_hash("note", note)? }))
         }
@@ -295,6 +314,8 @@ mod tests {
             "hold spring 1 nordlicht".into(),
             "release spring 1 nordlicht cleared".into(),
             "forfeit spring 1 nordlicht fork".into(),
+            "object spring 1 nordlicht miscounted".into(),
+            "approve spring 1 2".into(),
             "finding spring node-1 fork".into(),
             format!("batch b-1 {hash}"),
             format!("paid b-1 {}", "0f".repeat(32)),
@@ -329,7 +350,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_changed_entry_is_refused_or_prints_as_it_was_read(which in 0usize..23, at in 0usize..200, byte in 0x20u8..0x7f) {
+        fn a_changed_entry_is_refused_or_prints_as_it_was_read(which in 0usize..25, at in 0usize..200, byte in 0x20u8..0x7f) {
             let all = entries();
             let mut entry = all[which % all.len()].clone().into_bytes();
             let at = at % entry.len();

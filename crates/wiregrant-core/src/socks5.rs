@@ -57,6 +57,7 @@ impl fmt::Display for Socks5Username {
 
 /// What a node knows of a device's login. The password itself is shown to the person once and kept nowhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Socks5Login {
     /// The username.
@@ -64,6 +65,7 @@ pub struct Socks5Login {
     /// SHA-256 of the password, padded base64. A plain hash is enough: the password is at least 120 random bits, which nobody
     /// finds by trying.
     #[serde(with = "as_text")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub password_hash: Hash,
 }
 

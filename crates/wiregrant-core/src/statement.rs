@@ -142,12 +142,25 @@ impl Statement {
         Sats::new(sum)
     }
 
-    /// Checks all that follows from this statement and the one before, except the split by `rule`, which is
-    /// `wiregrant-payout`'s: the pot, both equations of law 5, and that nothing brought or allotted was lost between them.
+    /// What this statement says was allotted when it follows `last`, and `forfeited` sats of earlier lines were logged as
+    /// forfeited between the two.
+    ///
+    /// # Errors
+    /// [`FactError::Overflow`]; [`FactError::Mismatch`] where more was forfeited than was ever allotted.
+    pub fn allotted_before(last: Option<&Self>, forfeited: Sats) -> Result<Sats, FactError> {
+        let before = last.map_or(Ok(Sats::ZERO), Self::allotted_after)?;
+        before
+            .minus(forfeited)
+            .ok_or_else(|| FactError::mismatch("forfeited", format!("{before} or less"), forfeited))
+    }
+
+    /// Checks all that follows from this statement, the one before and what was `forfeited` between them, except the split by
+    /// `rule`, which is `wiregrant-payout`'s: the pot, both equations of law 5, and that nothing brought or allotted was lost
+    /// between them.
     ///
     /// # Errors
     /// Names the first sum that does not hold, with what was expected and what was found.
-    pub fn check_sums(&self, last: Option<&Statement>) -> Result<(), FactError> {
+    pub fn check_sums(&self, last: Option<&Self>, forfeited: Sats) -> Result<(), FactError> {
         let equal = |what: &str, expected: &dyn std::fmt::Display, found: &dyn std::fmt::Display| {
             let (expected, found) = (expected.to_string(), found.to_string());
             if expected == found {
@@ -163,8 +176,12 @@ impl Statement {
         equal("epoch: end", &end, &self.end)?;
         equal("epochs-left", &self.terms.schedule().epochs_left(self.epoch), &self.epochs_left)?;
         equal("pot", &pot(self.contributed, self.allotted, self.epochs_left)?, &self.pot)?;
-        let allotted = last.map_or(Ok(Sats::ZERO), Statement::allotted_after)?;
-        equal("allotted", &allotted, &self.allotted)?;
+        equal("allotted", &Self::allotted_before(last, forfeited)?, &self.allotted)?;
+        let after = self.allotted_after()?;
+        if after > self.contributed {
+            let most = format!("{} or less, which was contributed", self.contributed);
+            return Err(FactError::mismatch("allotted + earned + adjusted", most, after));
+        }
 
         let earned = Sats::total(self.operators.values().map(|line| line.earned))?;
         equal("pot = earned + unspent", &self.pot, &earned.plus(self.unspent)?)?;
@@ -300,4 +317,4 @@ fn read_operators(lines: &mut Reader<'_>) -> Result<BTreeMap<OperatorId, Operato
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

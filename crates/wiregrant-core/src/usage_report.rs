@@ -340,8 +340,8 @@ impl UsageReport {
         if self.previous != head {
             return Err(SuccessionError::Previous {
                 sequence: self.sequence,
-                expected: note::or_dash(head),
-                found: note::or_dash(self.previous),
+                expected: note::or_dash(head).to_string(),
+                found: note::or_dash(self.previous).to_string(),
             });
         }
         let Some((last, _)) = last else { return Ok(()) };

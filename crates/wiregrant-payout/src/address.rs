@@ -120,13 +120,15 @@ fn no_address_at_all(text: &str) -> Option<&'static str> {
         );
     }
     if text.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("bitcoin:")) {
-        return Some("a payment link; give what stands between `bitcoin:` and `?`");
+        return Some(
+            "a payment link, where an address is asked for; give what stands between `bitcoin:` and `?`",
+        );
     }
     if text.contains('@') {
-        return Some("a name is not paid yet; give an address");
+        return Some("a name, where an address is asked for; give an address");
     }
     if text.contains('(') {
-        return Some("a descriptor is not paid yet; give an address made from it");
+        return Some("a descriptor, where an address is asked for; give an address made from it");
     }
     (text.len() > MAX_CHARS)
         .then_some("longer than any address (90 characters); give a receiving address alone")

@@ -3,16 +3,20 @@
 //! Rule 1 (`term rule 1`), all in integers: with `W` the sum of all units, an operator earns `floor(pot * units / W)`;
 //! the sats this leaves over go one each to the largest remainders `pot * units mod W`, equal remainders in ascending
 //! order of `SHA-256(grant "\n" epoch "\n" operator)`. Where `W` is 0 nothing is earned and the pot is unspent.
+//! Rule 2 (`term rule 2`) is rule 1 under the terms' ceiling and shares ([`water`]); what they leave is unspent.
 //! Then `brought + earned + adjusted` is paid if it reaches the minimum, and carried if not.
+
+pub mod water;
 
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 use wiregrant_core::statement::{OperatorLine, Statement};
-use wiregrant_core::terms::RULE_LARGEST_REMAINDER;
+use wiregrant_core::terms::{RULE_LARGEST_REMAINDER, RULE_WATER_FILLED};
 use wiregrant_core::{FactError, GrantId, OperatorId, Sats, Units};
 
 use crate::PayoutError;
+use water::Bounds;
 
 /// What goes into an operator's line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,14 +51,51 @@ pub fn allocate(
     operators: &BTreeMap<OperatorId, Share>,
 ) -> Result<Allocation, PayoutError> {
     let earned = earn(pot, grant, epoch, operators);
-    let unspent = match earned.iter().all(|sats| *sats == 0) {
-        true => pot,
-        false => Sats::ZERO,
-    };
-    let lines = operators.iter().zip(earned).map(|((operator, share), earned)| {
-        Ok((operator.clone(), operator_line(operator, *share, Sats::new(earned)?, minimum)?))
-    });
-    Ok(Allocation { operators: lines.collect::<Result<_, PayoutError>>()?, unspent })
+    lines(
+        pot,
+        minimum,
+        operators.iter().zip(earned).map(|((operator, share), sats)| (operator, *share, sats)),
+    )
+}
+
+/// Splits a statement's pot by its terms: every operator with a node, or with sats adjusted or `brought`, has a line. What the
+/// statement says of operators and of what is unspent is not looked at.
+///
+/// # Errors
+/// As [`allocate`]; [`PayoutError::Mismatch`] for a rule that this version does not know.
+pub fn split(statement: &Statement, brought: &BTreeMap<OperatorId, Sats>) -> Result<Allocation, PayoutError> {
+    let shares = shares(statement, brought)?;
+    let (pot, grant, epoch) = (statement.pot, &statement.grant, statement.epoch);
+    let minimum = statement.terms.minimum_in(epoch);
+    match statement.terms.rule {
+        RULE_LARGEST_REMAINDER => allocate(pot, grant, epoch, minimum, &shares),
+        RULE_WATER_FILLED => {
+            let nodes = statement.nodes.values();
+            let nodes = nodes.map(|line| (&line.operator, line.site, line.units.unwrap_or_default()));
+            let earned = water::earn(pot, grant, epoch, Bounds::of(&statement.terms, pot), nodes);
+            let earned = |operator| earned.get(operator).map_or(0, |sats: &Sats| sats.get());
+            lines(pot, minimum, shares.iter().map(|(operator, share)| (operator, *share, earned(operator))))
+        }
+        other => Err(PayoutError::mismatch("term rule", "1 or 2; update wiregrant", other)),
+    }
+}
+
+/// The operators' lines from what each earned.
+fn lines<'a>(
+    pot: Sats,
+    minimum: Sats,
+    earned: impl Iterator<Item = (&'a OperatorId, Share, u64)>,
+) -> Result<Allocation, PayoutError> {
+    let mut operators = BTreeMap::new();
+    let mut left = pot;
+    for (operator, share, sats) in earned {
+        let sats = Sats::new(sats)?;
+        left = left
+            .minus(sats)
+            .ok_or_else(|| PayoutError::mismatch("earned", format!("{left} or less"), sats))?;
+        operators.insert(operator.clone(), operator_line(operator, share, sats, minimum)?);
+    }
+    Ok(Allocation { operators, unspent: left })
 }
 
 /// Sats earned, in the order of the operators' ids: they sum to the pot, or all are 0.
@@ -134,12 +175,8 @@ fn operator_line(
 /// # Errors
 /// [`PayoutError::Mismatch`] names the first operator whose line does not follow, what follows, and what is written.
 pub fn check_statement(statement: &Statement) -> Result<(), PayoutError> {
-    if statement.terms.rule != RULE_LARGEST_REMAINDER {
-        return Err(PayoutError::mismatch("term rule", RULE_LARGEST_REMAINDER, statement.terms.rule));
-    }
-    let shares = shares(statement)?;
-    let minimum = statement.terms.minimum_payout_sats;
-    let follows = allocate(statement.pot, &statement.grant, statement.epoch, minimum, &shares)?;
+    let brought = statement.operators.iter().map(|(operator, line)| (operator.clone(), line.brought));
+    let follows = split(statement, &brought.collect())?;
     for operator in follows.operators.keys().chain(statement.operators.keys()) {
         let (expected, found) = (follows.operators.get(operator), statement.operators.get(operator));
         if expected != found {
@@ -153,7 +190,10 @@ pub fn check_statement(statement: &Statement) -> Result<(), PayoutError> {
 }
 
 /// Every operator with a node, or with sats brought or adjusted.
-fn shares(statement: &Statement) -> Result<BTreeMap<OperatorId, Share>, PayoutError> {
+fn shares(
+    statement: &Statement,
+    brought: &BTreeMap<OperatorId, Sats>,
+) -> Result<BTreeMap<OperatorId, Share>, PayoutError> {
     let mut shares: BTreeMap<OperatorId, Share> = BTreeMap::new();
     for (operator, units) in statement.units_by_operator()? {
         shares.entry(operator).or_default().units = units;
@@ -165,8 +205,8 @@ fn shares(statement: &Statement) -> Result<BTreeMap<OperatorId, Share>, PayoutEr
             .checked_add(adjustment.sats)
             .ok_or(FactError::Overflow { what: "adjust", limit: Sats::MAX.get() })?;
     }
-    for (operator, line) in statement.operators.iter().filter(|(_, line)| line.brought > Sats::ZERO) {
-        shares.entry(operator.clone()).or_default().brought = line.brought;
+    for (operator, sats) in brought.iter().filter(|(_, sats)| **sats > Sats::ZERO) {
+        shares.entry(operator.clone()).or_default().brought = *sats;
     }
     Ok(shares)
 }

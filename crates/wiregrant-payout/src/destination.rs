@@ -4,7 +4,7 @@ use transparency_log::Hash;
 use wiregrant_core::note::{self, Network, NoteText, Origin, Reader, Salt, Writer};
 use wiregrant_core::{FactError, OperatorId};
 
-use crate::{PayoutAddress, PayoutError, secret};
+use crate::{Pay, PayoutError, secret};
 
 /// The note `wiregrant/destination/v1`, signed by the operator's own key, or by the control plane's statement key for
 /// operators who have none.
@@ -22,18 +22,17 @@ pub struct Destination {
     pub previous: Option<Hash>,
     /// Keeps the note's hash, which is public, from being guessed from an address.
     pub salt: Salt,
-    /// An address; the format also leaves room for descriptors and names. See [`Self::address`].
+    /// An address, a descriptor, a link or a name. See [`Self::payable`].
     pub pay: String,
 }
 
 impl Destination {
-    /// The address to pay. A note can be well-formed and name something this version does not pay, so ask before
-    /// accepting one.
+    /// What `pay` names. A note can be well-formed and name something that cannot be paid, so ask before accepting one.
     ///
     /// # Errors
-    /// As [`PayoutAddress::parse`]; descriptors and names are refused as such.
-    pub fn address(&self) -> Result<PayoutAddress, PayoutError> {
-        PayoutAddress::parse(&self.pay, self.network)
+    /// As [`Pay::parse`].
+    pub fn payable(&self) -> Result<Pay, PayoutError> {
+        Pay::parse(&self.pay, self.network)
     }
 
     /// Checks what the lines alone do not say: the chain's beginning, and that `pay` is one plain word and no secret.
@@ -138,7 +137,7 @@ mod tests {
         let text = destination().text();
         assert!(text.ends_with("pay bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080\n"), "{text}");
         assert_eq!(Destination::from_text(&text).unwrap(), destination());
-        assert_eq!(destination().address().unwrap().to_string(), destination().pay);
+        assert_eq!(destination().payable().unwrap().to_string(), destination().pay);
     }
 
     #[test]
@@ -169,11 +168,11 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_or_a_name_has_the_form_but_is_not_paid_yet() {
-        for pay in ["wpkh(xpub6D4BDPcP2GT577/0/*)", "operator@example.org"] {
-            let later = Destination { pay: pay.into(), ..destination() };
-            assert_eq!(Destination::from_text(&later.text()).unwrap(), later);
-            assert!(later.address().is_err());
+    fn a_note_may_have_the_form_and_name_what_cannot_be_paid() {
+        for pay in ["wpkh(xpub6D4BDPcP2GT577/0/*)", "operator@", "bitcoin:?label=x"] {
+            let wrong = Destination { pay: pay.into(), ..destination() };
+            assert_eq!(Destination::from_text(&wrong.text()).unwrap(), wrong);
+            assert!(wrong.payable().is_err());
         }
     }
 

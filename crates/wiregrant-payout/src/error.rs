@@ -42,6 +42,24 @@ pub enum PayoutError {
         /// The configured network.
         network: Network,
     },
+    /// A signature does not show that its maker can spend from an address.
+    #[error("proof for {address}: {problem}")]
+    Ownership {
+        /// The address.
+        address: String,
+        /// What is wrong, and what to do.
+        problem: &'static str,
+    },
+    /// No descriptor, link or name that this version pays.
+    #[error("{field} {value:?}: {problem}")]
+    Pay {
+        /// What it was taken for.
+        field: &'static str,
+        /// It, shortened where it may be something else.
+        value: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// A document breaks its own form.
     #[error(transparent)]
     Fact(#[from] FactError),

@@ -1,6 +1,7 @@
 //! What each operator is owed, and the unsigned transaction that pays it.
 //!
-//! **In scope**: where operators are paid ([`Destination`], [`PayoutAddress`]), how a pot is split ([`allocate`]), the
+//! **In scope**: where operators are paid ([`Destination`], [`Pay`], [`PayoutAddress`]), whether they can sign for it
+//! ([`ownership`]), how a pot is split ([`allocate`]), the
 //! frozen set of lines that one transaction pays ([`Batch`]), that transaction without signatures ([`UnsignedPsbt`]) or as
 //! wallets import it ([`export()`]), the check a funder runs before signing ([`check_psbt`]), and which transaction on the
 //! chain has paid which batch ([`Watch`]).
@@ -31,16 +32,21 @@ pub mod batch;
 pub mod destination;
 pub mod export;
 pub mod matching;
+pub mod outputs;
+pub mod ownership;
+pub mod pay;
 pub mod psbt;
 
 mod error;
 mod secret;
 
 pub use address::PayoutAddress;
-pub use allocation::{Allocation, Share, allocate, check_statement};
+pub use allocation::{Allocation, Share, allocate, check_statement, split};
 pub use batch::{Batch, BatchLine};
 pub use destination::Destination;
 pub use error::PayoutError;
 pub use export::export;
 pub use matching::{Watch, WatchedBatch};
+pub use outputs::{PaidSum, sums_paid};
+pub use pay::{Pay, PaymentName, PaymentUri, PayoutDescriptor};
 pub use psbt::{Coin, PaidOutput, PsbtCheck, UnsignedPsbt, build, check_psbt, parse_coins};

@@ -35,6 +35,10 @@ pub const RECHECKED_DEPTH: u32 = 100;
 /// What people have decided about a batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decisions {
+    /// Neither its transaction nor a list of what to pay was handed out, so that no signed copy can exist.
+    pub kept_back: bool,
+    /// Another batch stands in for it.
+    pub replaced: bool,
     /// A PSBT of a wallet was shown that pays exactly this batch.
     pub verified: bool,
     /// It was asked to be cancelled.

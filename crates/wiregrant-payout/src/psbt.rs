@@ -13,11 +13,12 @@ use bitcoin::absolute::LockTime;
 use bitcoin::psbt::Psbt;
 use bitcoin::script::{Builder, PushBytesBuf};
 use bitcoin::transaction::{Version, predict_weight};
-use bitcoin::{Amount, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Weight, Witness};
+use bitcoin::{Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Weight, Witness};
+use miniscript::psbt::PsbtExt as _;
 use wiregrant_core::Sats;
 
 use crate::batch::Batch;
-use crate::{PayoutAddress, PayoutError};
+use crate::{PayoutAddress, PayoutDescriptor, PayoutError};
 
 pub(crate) use check::decode;
 pub use check::{PsbtCheck, check_psbt};
@@ -28,6 +29,9 @@ pub const FEE_RATES: std::ops::RangeInclusive<u64> = 1..=1_000;
 
 /// The heaviest transaction that nodes relay (Bitcoin Core, `MAX_STANDARD_TX_WEIGHT`), in weight units.
 pub const MAX_WEIGHT: u64 = 400_000;
+
+/// The indexes of a descriptor that coins and change are looked for under, from 0.
+pub const MAX_ORIGINS: u32 = 1_000;
 
 /// Any fee up to this is in proportion, whatever the payout.
 const SMALL_FEE: u64 = 10_000;
@@ -64,6 +68,29 @@ pub struct UnsignedPsbt {
 }
 
 impl UnsignedPsbt {
+    /// The same with what a signing device needs to find its keys: where a coin, or the change, is one of the first
+    /// [`MAX_ORIGINS`] of the funder's descriptor, its scripts and the origins of its keys.
+    #[must_use]
+    pub fn with_origins(mut self, descriptor: &PayoutDescriptor) -> Self {
+        for definite in (0..MAX_ORIGINS).flat_map(|index| descriptor.definite(index)) {
+            let script = definite.script_pubkey();
+            let of_inputs: Vec<usize> = (0..self.psbt.inputs.len())
+                .filter(|at| self.psbt.spend_utxo(*at).is_ok_and(|spent| spent.script_pubkey == script))
+                .collect();
+            // What cannot be filled in is left to the wallet, which knows its own keys.
+            for at in of_inputs {
+                let _ = self.psbt.update_input_with_descriptor(at, &definite);
+            }
+            let outputs = &self.psbt.unsigned_tx.output;
+            let of_outputs: Vec<usize> =
+                (0..outputs.len()).filter(|at| outputs[*at].script_pubkey == script).collect();
+            for at in of_outputs {
+                let _ = self.psbt.update_output_with_descriptor(at, &definite);
+            }
+        }
+        self
+    }
+
     /// The PSBT as wallets import it.
     #[must_use]
     pub fn to_base64(&self) -> String {
@@ -170,7 +197,8 @@ fn payouts(batch: &Batch, change: &PayoutAddress) -> Result<Vec<PaidOutput>, Pay
     Ok(outputs)
 }
 
-/// The coins that are worth more than they cost to spend, largest first, equals by outpoint.
+/// The coins that are worth more than they cost to spend, largest first, equals by outpoint; before them those that must
+/// be spent.
 fn usable(coins: &[Coin], fee_rate: u64) -> Result<Vec<&Coin>, PayoutError> {
     if coins.len() > MAX_COINS {
         return Err(PayoutError::TooMany { what: "coins", found: coins.len(), limit: MAX_COINS });
@@ -183,11 +211,11 @@ fn usable(coins: &[Coin], fee_rate: u64) -> Result<Vec<&Coin>, PayoutError> {
         }
         // Outpoint and sequence are 40 bytes, 4 weight units each.
         let weight = coin.spending()?.weight() + Weight::from_wu(160);
-        if coin.sats.get() > weight.to_vbytes_ceil().saturating_mul(fee_rate) {
+        if coin.must_be_spent || coin.sats.get() > weight.to_vbytes_ceil().saturating_mul(fee_rate) {
             usable.push(coin);
         }
     }
-    usable.sort_by_key(|coin| (std::cmp::Reverse(coin.sats), coin.outpoint));
+    usable.sort_by_key(|coin| (!coin.must_be_spent, std::cmp::Reverse(coin.sats), coin.outpoint));
     Ok(usable)
 }
 
@@ -214,6 +242,7 @@ fn fund(
     let mut spendings = Vec::with_capacity(coins.len());
     let mut have = Sats::ZERO;
     let mut need = payout;
+    let must = coins.iter().filter(|coin| coin.must_be_spent).count();
     for coin in coins {
         spendings.push(coin.spending()?);
         have = have.plus(coin.sats)?;
@@ -222,7 +251,7 @@ fn fund(
         if weight.to_wu() > MAX_WEIGHT {
             return Err(PayoutError::TooHeavy { weight: weight.to_wu(), limit: MAX_WEIGHT });
         }
-        if have < need {
+        if have < need || spendings.len() < must {
             continue;
         }
         let heavier = predict_weight(spendings.iter().copied(), scripts.iter().copied());
@@ -264,6 +293,15 @@ fn assemble<'a>(coins: &[&Coin], outputs: impl Iterator<Item = &'a PaidOutput>) 
         }
     }
     psbt
+}
+
+/// What a PSBT spends, in the transaction's order.
+///
+/// # Errors
+/// The text is no PSBT.
+pub fn coins_of(psbt_base64: &str) -> Result<Vec<OutPoint>, PayoutError> {
+    let psbt = decode(psbt_base64)?;
+    Ok(psbt.unsigned_tx.input.iter().map(|input| input.previous_output).collect())
 }
 
 /// The id of the transaction once signed, where no signature can change it: inputs of native segwit have no script of

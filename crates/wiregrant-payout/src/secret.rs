@@ -6,12 +6,45 @@ const BASE58: &[u8] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwx
 /// The fewest words that are taken for a seed (BIP 39 begins at twelve).
 const SEED_WORDS: usize = 12;
 
+/// The words that descriptors are made of; a descriptor of many keys has more of them than a seed has words.
+const FRAGMENTS: [&str; 24] = [
+    "pk",
+    "pkh",
+    "wpkh",
+    "sh",
+    "wsh",
+    "tr",
+    "multi",
+    "sortedmulti",
+    "and",
+    "or",
+    "andor",
+    "thresh",
+    "older",
+    "after",
+    "hash",
+    "sha",
+    "ripemd",
+    "raw",
+    "addr",
+    "combo",
+    "rawtr",
+    "musig",
+    "sln",
+    "tv",
+];
+
 /// What kind of secret `text` looks like, if any. For fields that take an address or a descriptor.
 pub(crate) fn kind(text: &str) -> Option<&'static str> {
     if let Some(key) = kind_of_key(text) {
         return Some(key);
     }
-    let is_word = |word: &&str| word.chars().count() >= 2 && word.chars().all(char::is_alphabetic);
+    let in_a_descriptor = text.contains('(');
+    let is_word = |word: &&str| {
+        word.chars().count() >= 2
+            && word.chars().all(char::is_alphabetic)
+            && !(in_a_descriptor && FRAGMENTS.contains(word))
+    };
     if text.split(|c: char| !c.is_alphanumeric()).filter(is_word).count() >= SEED_WORDS {
         return Some("the words of a seed");
     }

@@ -11,10 +11,11 @@ use tokio::time::timeout;
 use transparency_log::Hash;
 use wiregrant_core::Bytes;
 use wiregrant_core::peer::MAX_PEERS;
-use wiregrant_core::socks5::metering::{AccountReading, Instance, Readings};
+use wiregrant_core::socks5::metering::{AccountReading, Instance, Rates, Readings};
 use wiregrant_core::socks5::{Socks5Login, Socks5Username};
 
 use crate::message::Credentials;
+use crate::pace::{Paces, Toll};
 
 /// The most accounts with counters: those that are served, and as many that are not and wait to be forgotten.
 pub const MAX_ACCOUNTS: usize = 2 * MAX_PEERS;
@@ -35,6 +36,7 @@ struct Account {
     /// `None` when it is not served.
     password_hash: Option<Hash>,
     counters: Arc<Counters>,
+    paces: Arc<Paces>,
     /// Raised to cut all connections.
     cuts: watch::Sender<u64>,
     /// How many connections there are.
@@ -45,6 +47,9 @@ struct Account {
 pub struct Accounts {
     instance: Instance,
     max_connections: usize,
+    /// Of all together.
+    paces: Arc<Paces>,
+    rates: Mutex<Rates>,
     accounts: Mutex<BTreeMap<Socks5Username, Account>>,
     ending: watch::Sender<Ending>,
 }
@@ -81,6 +86,8 @@ pub struct TooManyAccounts(usize);
 /// A connection of an account, while it lasts.
 pub struct Admission {
     counters: Arc<Counters>,
+    paces: Arc<Paces>,
+    paces_of_all: Arc<Paces>,
     cuts: watch::Receiver<u64>,
     cuts_before: u64,
     open: watch::Sender<usize>,
@@ -91,6 +98,18 @@ impl Admission {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// What binds bytes from the client.
+    #[must_use]
+    pub fn up(&self) -> Toll<'_> {
+        Toll::new(&self.paces.up, &self.paces_of_all.up)
+    }
+
+    /// What binds bytes to the client.
+    #[must_use]
+    pub fn down(&self) -> Toll<'_> {
+        Toll::new(&self.paces.down, &self.paces_of_all.down)
     }
 
     /// Returns when the connection must end.
@@ -112,7 +131,23 @@ impl Accounts {
     #[must_use]
     pub fn new(instance: Instance, max_connections: usize) -> Self {
         let ending = watch::Sender::new(Ending::No);
-        Self { instance, max_connections, accounts: Mutex::default(), ending }
+        Self {
+            instance,
+            max_connections,
+            paces: Arc::default(),
+            rates: Mutex::default(),
+            accounts: Mutex::default(),
+            ending,
+        }
+    }
+
+    /// From now on these rates hold, also for connections that are open.
+    pub fn keep_to(&self, rates: Rates) {
+        // Held meanwhile, so that an account that is added keeps to them too.
+        let accounts = self.accounts();
+        *self.rates.lock().unwrap_or_else(PoisonError::into_inner) = rates;
+        self.paces.set(rates.all);
+        accounts.values().for_each(|account| account.paces.set(rates.device));
     }
 
     fn accounts(&self) -> MutexGuard<'_, BTreeMap<Socks5Username, Account>> {
@@ -143,6 +178,8 @@ impl Accounts {
         let cuts_before = *cuts.borrow();
         Ok(Admission {
             counters: Arc::clone(&account.counters),
+            paces: Arc::clone(&account.paces),
+            paces_of_all: Arc::clone(&self.paces),
             cuts,
             cuts_before,
             open: account.open.clone(),
@@ -173,7 +210,9 @@ impl Accounts {
                     account.cuts.send_modify(|cuts| *cuts += 1);
                 }
             }
-            accounts.extend(wanted.into_iter().map(|(username, hash)| (username, Account::serving(hash))));
+            let rates = *self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+            accounts
+                .extend(wanted.into_iter().map(|(username, hash)| (username, Account::serving(hash, rates))));
             not_served(&accounts)
         };
         ended(cut).await;
@@ -244,10 +283,13 @@ impl Accounts {
 }
 
 impl Account {
-    fn serving(password_hash: Hash) -> Self {
+    fn serving(password_hash: Hash, rates: Rates) -> Self {
+        let paces = Arc::<Paces>::default();
+        paces.set(rates.device);
         Self {
             password_hash: Some(password_hash),
             counters: Arc::default(),
+            paces,
             cuts: watch::Sender::new(0),
             open: watch::Sender::new(0),
         }
@@ -287,6 +329,8 @@ fn bytes(counter: u64) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use super::*;
     use wiregrant_core::note::Salt;
 
@@ -298,6 +342,30 @@ mod tests {
 
     fn shown<'a>(username: &'a str, password: &'a str) -> Credentials<'a> {
         Credentials { username: username.as_bytes(), password: password.as_bytes() }
+    }
+
+    impl Admission {
+        /// Somebody's, at these rates.
+        pub(crate) async fn at(rates: Rates) -> Self {
+            let accounts = Accounts::new(INSTANCE, 1);
+            accounts.keep_to(rates);
+            accounts.serve(vec![login("a", b"x")]).await.unwrap();
+            accounts.admit(shown("a", "x")).unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn rates_hold_for_who_is_there_and_for_who_comes_later() {
+        let rates = |all, device| Rates { all: NonZeroU64::new(all), device: NonZeroU64::new(device) };
+        let accounts = serving(vec![login("a", b"x")]).await;
+        let a = accounts.admit(shown("a", "x")).unwrap();
+        assert_eq!(a.up().share(), usize::MAX);
+        accounts.keep_to(rates(0, 100_000));
+        accounts.serve(vec![login("a", b"x"), login("b", b"y")]).await.unwrap();
+        let b = accounts.admit(shown("b", "y")).unwrap();
+        assert_eq!((a.up().share(), b.down().share()), (5_000, 5_000));
+        accounts.keep_to(rates(60_000, 0));
+        assert_eq!((a.up().share(), b.down().share()), (3_000, 3_000));
     }
 
     async fn serving(logins: Vec<Socks5Login>) -> Accounts {

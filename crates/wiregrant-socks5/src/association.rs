@@ -8,8 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::Instant;
 
-use crate::account::Counters;
+use crate::account::Admission;
 use crate::egress::Egress;
 use crate::message::{MAX_ADDRESS_HEADER_BYTES, Target, datagram, datagram_header};
 use crate::relay::{count, until_idle};
@@ -65,18 +66,18 @@ impl Association {
     }
 
     /// Passes datagrams until the TCP connection ends or nothing has moved for `idle`.
-    pub async fn run(&self, control: &TcpStream, egress: &Egress, counters: &Counters, idle: Duration) {
+    pub async fn run(&self, control: &TcpStream, egress: &Egress, admission: &Admission, idle: Duration) {
         tokio::select! {
             () = until_closed(control) => {}
             () = until_idle(&self.moves, idle) => {}
-            _ = self.out(egress, counters) => {}
-            _ = self.back(self.v4.as_ref(), counters) => {}
-            _ = self.back(self.v6.as_ref(), counters) => {}
+            _ = self.out(egress, admission) => {}
+            _ = self.back(self.v4.as_ref(), admission) => {}
+            _ = self.back(self.v6.as_ref(), admission) => {}
         }
     }
 
     /// From the client.
-    async fn out(&self, egress: &Egress, counters: &Counters) -> io::Result<()> {
+    async fn out(&self, egress: &Egress, admission: &Admission) -> io::Result<()> {
         let mut buffer = vec![0; MAX_DATAGRAM_BYTES];
         let mut names = BTreeMap::new();
         loop {
@@ -87,18 +88,21 @@ impl Association {
             let Ok((target, start)) = datagram(&buffer[..length]) else { continue };
             let Some(to) = self.resolved(target, egress, &mut names).await else { continue };
             let Some(socket) = (if to.is_ipv4() { &self.v4 } else { &self.v6 }) else { continue };
+            if !admission.up().admits(length - start, Instant::now()) {
+                continue;
+            }
             // Noted before: the answer may be faster than the note.
             self.write_to(to);
             // What the network does not take, for instance because it is too large, is lost as datagrams are.
             if socket.send_to(&buffer[start..length], to).await.is_ok() {
-                count(&counters.received, length - start);
+                count(&admission.counters().received, length - start);
                 self.moves.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
 
     /// To the client.
-    async fn back(&self, socket: Option<&UdpSocket>, counters: &Counters) -> io::Result<()> {
+    async fn back(&self, socket: Option<&UdpSocket>, admission: &Admission) -> io::Result<()> {
         let Some(socket) = socket else { return std::future::pending().await };
         let mut buffer = vec![0; MAX_ADDRESS_HEADER_BYTES + MAX_DATAGRAM_BYTES];
         loop {
@@ -109,12 +113,15 @@ impl Association {
             let awaited = lock(&self.correspondents).contains(&from);
             let client = *lock(&self.client);
             let (true, Some(client)) = (awaited, client) else { continue };
+            if !admission.down().admits(length, Instant::now()) {
+                continue;
+            }
             let header = datagram_header(from);
             let start = MAX_ADDRESS_HEADER_BYTES - header.len();
             buffer[start..MAX_ADDRESS_HEADER_BYTES].copy_from_slice(&header);
             let packet = &buffer[start..MAX_ADDRESS_HEADER_BYTES + length];
             if self.inside.send_to(packet, client).await.is_ok() {
-                count(&counters.sent, length);
+                count(&admission.counters().sent, length);
                 self.moves.fetch_add(1, Ordering::Relaxed);
             }
         }

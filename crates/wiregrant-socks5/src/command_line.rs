@@ -47,6 +47,9 @@ pub struct Options {
     /// How long a connection on which nothing moves is kept.
     #[arg(long, value_name = "SECONDS", default_value = "900", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub idle_seconds: u64,
+    /// How long a connection on which nothing moves is kept once one side has said all it says.
+    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub half_closed_seconds: u64,
     /// How long connections may go on after SIGTERM, before they are cut.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub grace_seconds: u64,

@@ -23,6 +23,7 @@ pub mod egress;
 pub mod message;
 pub mod metering;
 pub mod network_policy;
+pub mod pace;
 pub mod pipe;
 pub mod relay;
 pub mod service;

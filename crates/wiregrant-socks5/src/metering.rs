@@ -127,8 +127,9 @@ async fn converse(stream: UnixStream, accounts: &Accounts, egress: &Egress) -> i
 /// Does what is asked, but for a release, and gives the answer.
 async fn answer(question: Result<Question, String>, accounts: &Accounts, egress: &Egress) -> Answer {
     let done = match question {
-        Ok(Question::Serve { logins, refused_networks }) => {
+        Ok(Question::Serve { logins, refused_networks, rates }) => {
             egress.policy().refuse(refused_networks);
+            accounts.keep_to(rates);
             accounts.serve(logins).await.map_err(|error| error.to_string())
         }
         Ok(Question::Forget { instance, usernames }) => {

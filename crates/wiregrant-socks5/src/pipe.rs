@@ -112,16 +112,19 @@ impl Carriage<'_> {
         self.loaded == 0
     }
 
-    /// Takes from a socket what there is, at least a byte, and gives how many; 0 at its end. Only when it [is empty](Self::is_empty).
+    /// Takes from a socket what there is, at least a byte and at most `most`, and gives how many; 0 at its end. Only when it
+    /// [is empty](Self::is_empty).
     ///
     /// # Errors
     /// The socket's; [`io::ErrorKind::WouldBlock`] when nothing has arrived.
-    pub fn load(&mut self, from: &TcpStream) -> io::Result<usize> {
+    pub fn load(&mut self, from: &TcpStream, most: usize) -> io::Result<usize> {
         let loaded = match &mut self.means {
-            Means::Pipe(pipe) => from.try_io(Interest::READABLE, || moved(from, &pipe.write, PIPE_BYTES))?,
+            Means::Pipe(pipe) => {
+                from.try_io(Interest::READABLE, || moved(from, &pipe.write, PIPE_BYTES.min(most)))?
+            }
             Means::Copy { buffer, start } => {
                 *start = 0;
-                buffer.resize(COPY_BYTES, 0);
+                buffer.resize(COPY_BYTES.min(most), 0);
                 from.try_read(buffer)?
             }
             Means::Returned => 0,
@@ -187,7 +190,7 @@ mod tests {
         from.writable().await.unwrap();
         assert_eq!(from.try_write(text).unwrap(), text.len());
         a.readable().await.unwrap();
-        assert_eq!(carriage.load(&a).unwrap(), text.len());
+        assert_eq!(carriage.load(&a, usize::MAX).unwrap(), text.len());
         b.writable().await.unwrap();
         assert_eq!(carriage.unload(&b).unwrap(), text.len());
         assert!(carriage.is_empty());
@@ -229,7 +232,7 @@ mod tests {
         from.try_write(b"left behind").unwrap();
         a.readable().await.unwrap();
         let mut carriage = pipes.carriage();
-        assert_eq!(carriage.load(&a).unwrap(), 11);
+        assert_eq!(carriage.load(&a, 11).unwrap(), 11);
         drop(carriage);
         assert_eq!(kept_and_used(&pipes), (0, 0));
     }

@@ -24,6 +24,7 @@ use crate::egress::{Egress, MAX_LOOKUPS};
 use crate::metering::MeteringSocket;
 use crate::network_policy::NetworkPolicy;
 use crate::pipe::Pipes;
+use crate::relay::Idle;
 use crate::session::Sessions;
 
 /// Threads that move bytes.
@@ -124,7 +125,10 @@ async fn serve(
         pipes: Pipes::default(),
         associations: Semaphore::new(options.max_associations),
         handshake: Duration::from_secs(options.handshake_seconds),
-        idle: Duration::from_secs(options.idle_seconds),
+        idle: Idle {
+            open: Duration::from_secs(options.idle_seconds),
+            half_closed: Duration::from_secs(options.half_closed_seconds),
+        },
     });
     let connections = Arc::new(Semaphore::new(max_connections));
     let handshakes = Arc::new(Semaphore::new(options.max_handshakes));

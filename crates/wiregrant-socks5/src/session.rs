@@ -19,7 +19,7 @@ use crate::message::{
     greeting, method_selection, negotiation_status, request,
 };
 use crate::pipe::Pipes;
-use crate::relay::{count, relay};
+use crate::relay::{Idle, count, relay};
 
 /// What is read of a client at once before it is answered.
 const READ_BYTES: usize = 1024;
@@ -39,7 +39,7 @@ pub struct Sessions {
     /// How long a client may take to say what it wants.
     pub handshake: Duration,
     /// How long nothing may move.
-    pub idle: Duration,
+    pub idle: Idle,
 }
 
 /// What a client sent that no message has taken yet. It may hold a password, so it is overwritten when it goes.
@@ -159,7 +159,7 @@ impl Sessions {
                     return send(client, &Reply::GeneralFailure.to_bytes(NOWHERE)).await;
                 };
                 send(client, &Reply::Succeeded.to_bytes(association.bound()?)).await?;
-                association.run(client, &self.egress, admission.counters(), self.idle).await;
+                association.run(client, &self.egress, admission, self.idle.open).await;
                 Ok(())
             }
         }
@@ -178,7 +178,7 @@ impl Sessions {
         count(&admission.counters().received, inbox.0.len());
         send(target, &inbox.0).await?;
         drop(inbox);
-        relay(client, target, admission.counters(), &self.pipes, self.idle).await;
+        relay(client, target, admission, &self.pipes, self.idle).await;
         Ok(())
     }
 }

@@ -19,11 +19,11 @@ row! {
         pub note: String,
         /// Its hash.
         pub note_hash: Hash,
-        /// The unsigned transaction, base64.
+        /// The unsigned transaction, base64; empty where the funder's wallet chooses the coins.
         pub psbt: String,
         /// The coins it was asked for with, as JSON; a second request for the batch is compared with them.
         pub coins: String,
-        /// Where the change was asked to go.
+        /// Where the change goes; empty as above.
         pub change_address: String,
         /// Sats a virtual byte, as asked for.
         pub fee_rate: u64,

@@ -31,6 +31,10 @@ row! {
         pub paid_txid: Option<String>,
         /// It was paid so deep that it is no longer looked at.
         pub closed_at: Option<Timestamp>,
+        /// Its transaction, or a list of what to pay, left the control plane: a signed copy may exist.
+        pub exported_at: Option<Timestamp>,
+        /// The batch that stands in for it.
+        pub replaced_by: Option<BatchId>,
     }
 }
 
@@ -95,7 +99,7 @@ impl Read {
     pub async fn batch_decisions(&mut self) -> Result<Vec<BatchDecisions>, StoreError> {
         Ok(db!(self, connection => sqlx::query_as(
             "select batch, verified_at, cancel_asked_at, cancel_reason, void_at, void_reason, paid_at, paid_txid,
-                    closed_at
+                    closed_at, exported_at, replaced_by
                from batch_decisions
               order by batch",
         )
@@ -113,7 +117,7 @@ impl Read {
     ) -> Result<Option<BatchDecisions>, StoreError> {
         Ok(db!(self, connection => sqlx::query_as(
             "select batch, verified_at, cancel_asked_at, cancel_reason, void_at, void_reason, paid_at, paid_txid,
-                    closed_at
+                    closed_at, exported_at, replaced_by
                from batch_decisions
               where batch = $1",
         )
@@ -195,8 +199,8 @@ impl Write {
         let seconds = |at: Option<Timestamp>| at.map(Timestamp::unix_seconds);
         db!(self, connection => sqlx::query(
             "insert into batch_decisions (batch, verified_at, cancel_asked_at, cancel_reason, void_at, void_reason,
-                                          paid_at, paid_txid, closed_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                                          paid_at, paid_txid, closed_at, exported_at, replaced_by)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
              on conflict (batch) do update
                 set verified_at     = excluded.verified_at,
                     cancel_asked_at = excluded.cancel_asked_at,
@@ -205,7 +209,9 @@ impl Write {
                     void_reason     = excluded.void_reason,
                     paid_at         = excluded.paid_at,
                     paid_txid       = excluded.paid_txid,
-                    closed_at       = excluded.closed_at",
+                    closed_at       = excluded.closed_at,
+                    exported_at     = excluded.exported_at,
+                    replaced_by     = excluded.replaced_by",
         )
         .bind(decided.batch.as_str())
         .bind(seconds(decided.verified_at))
@@ -216,6 +222,8 @@ impl Write {
         .bind(seconds(decided.paid_at))
         .bind(decided.paid_txid.as_deref())
         .bind(seconds(decided.closed_at))
+        .bind(seconds(decided.exported_at))
+        .bind(decided.replaced_by.as_ref().map(BatchId::as_str))
         .execute(connection)
         .await
         .map(drop))?;

@@ -4,7 +4,7 @@ use sqlx::QueryBuilder;
 use transparency_log::Hash;
 use wiregrant_core::allotment::Period;
 use wiregrant_core::usage_report::Class;
-use wiregrant_core::{Bytes, Timestamp};
+use wiregrant_core::{Bytes, DistributorId, Timestamp};
 
 use crate::column::{bigint, row};
 use crate::session::db;
@@ -116,11 +116,40 @@ impl Read {
         .await)?)
     }
 
-    /// What all assigned codes issued before a moment could use together up to it, held at the most a unit of bytes can say.
+    /// The numbers of at most `limit` codes that expired before a moment and are not forgotten, the longest expired first.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn assigned_quota_issued(&mut self, before: Timestamp) -> Result<Bytes, StoreError> {
+    pub async fn access_codes_expired_before(
+        &mut self,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<u64>, StoreError> {
+        let numbers: Vec<i64> = db!(self, connection => sqlx::query_scalar(
+            "select number
+               from access_codes
+              where expires < $1
+                and forgotten_at is null
+              order by expires, number
+              limit $2",
+        )
+        .bind(before.unix_seconds())
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await)?;
+        Ok(numbers.into_iter().map(i64::unsigned_abs).collect())
+    }
+
+    /// What assigned codes issued before a moment could use together up to it, held at the most a unit of bytes can say: those of
+    /// one distributor, or of all.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn assigned_quota_issued(
+        &mut self,
+        issuer: Option<&DistributorId>,
+        before: Timestamp,
+    ) -> Result<Bytes, StoreError> {
         // Summed by amount, because a sum in SQL fails where it passes 2^63-1, and then no epoch could be closed.
         let given: Vec<Given> = db!(self, connection => sqlx::query_as(
             "select quota_bytes as amount, period, since, until, count(*) as times
@@ -129,10 +158,12 @@ impl Read {
                             case period when 'month' then expires else 0 end as until
                        from access_codes
                       where class = 'assigned'
-                        and created_at < $1) as codes
+                        and created_at < $1
+                        and ($2 is null or issuer = $2)) as codes
               group by quota_bytes, period, since, until",
         )
         .bind(before.unix_seconds())
+        .bind(issuer.map(DistributorId::as_str))
         .fetch_all(connection)
         .await)?;
         Ok(total_bytes(&given, before))
@@ -162,6 +193,35 @@ pub(crate) fn total_bytes(given: &[Given], before: Timestamp) -> Bytes {
 }
 
 impl Write {
+    /// Lets an access code be good for nothing from now on, under a hash that no code has. What it was issued for still counts as
+    /// issued.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn forget_access_code(
+        &mut self,
+        number: u64,
+        nobodys_hash: Hash,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let code_number = bigint("access code", number)?;
+        let forgotten = db!(self, connection => sqlx::query(
+            "update access_codes
+                set code_hash = $2, expires = case when expires < $3 then expires else $3 end, forgotten_at = $3
+              where number = $1",
+        )
+        .bind(code_number)
+        .bind(nobodys_hash.0.as_slice())
+        .bind(now.unix_seconds())
+        .execute(connection)
+        .await
+        .map(|done| done.rows_affected()))?;
+        if forgotten == 0 {
+            return Err(StoreError::NotFound { what: "access code", id: number.to_string() });
+        }
+        Ok(())
+    }
+
     /// Keeps new codes by their keyed hashes, and returns the number of the first; the others follow.
     ///
     /// # Errors

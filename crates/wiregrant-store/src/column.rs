@@ -6,12 +6,13 @@ use sqlx::error::BoxDynError;
 use sqlx::{ColumnIndex, Decode, Row, Type};
 use transparency_log::Hash;
 use wiregrant_core::allotment::{Level, Period};
-use wiregrant_core::api::{NodeState, Pause};
+use wiregrant_core::api::{ApplicationState, LineDecisionKind, NodeState, Pause};
+use wiregrant_core::ledger::{Account, TransferKind};
 use wiregrant_core::socks5::Socks5Username;
 use wiregrant_core::usage_report::{Backend, Class};
 use wiregrant_core::{
-    BatchId, Bytes, DistributorId, GrantId, LocationId, NodeId, OperatorId, Sats, Timestamp,
-    WireGuardPublicKey,
+    AuditorId, BatchId, Bytes, DistributorId, FunderId, GrantId, LocationId, NodeId, OperatorId, Sats,
+    Timestamp, TokenId, WireGuardPublicKey,
 };
 
 use crate::StoreError;
@@ -77,8 +78,12 @@ macro_rules! text_columns {
     )+};
 }
 text_columns!(
+    AuditorId,
+    Account,
+    ApplicationState,
     BatchId,
     DistributorId,
+    FunderId,
     GrantId,
     LocationId,
     NodeId,
@@ -86,9 +91,12 @@ text_columns!(
     Class,
     Backend,
     Level,
+    LineDecisionKind,
     Pause,
     Period,
-    Socks5Username
+    Socks5Username,
+    TokenId,
+    TransferKind
 );
 
 macro_rules! integer_columns {
@@ -103,6 +111,13 @@ macro_rules! integer_columns {
 }
 integer_columns!(u64, u32, Bytes, Sats);
 
+impl Column for i64 {
+    type Stored = Self;
+    fn from_stored(stored: Self) -> Result<Self, BoxDynError> {
+        Ok(stored)
+    }
+}
+
 impl Column for Timestamp {
     type Stored = i64;
     fn from_stored(stored: i64) -> Result<Self, BoxDynError> {
@@ -111,6 +126,13 @@ impl Column for Timestamp {
 }
 
 impl Column for String {
+    type Stored = Self;
+    fn from_stored(stored: Self) -> Result<Self, BoxDynError> {
+        Ok(stored)
+    }
+}
+
+impl Column for Vec<u8> {
     type Stored = Self;
     fn from_stored(stored: Self) -> Result<Self, BoxDynError> {
         Ok(stored)

@@ -11,7 +11,7 @@ use wiregrant_core::usage_report::Class;
 use wiregrant_core::{Bytes, NodeId, Timestamp, WireGuardPublicKey};
 
 use crate::codes::{Given, total_bytes};
-use crate::column::{bigint, row};
+use crate::column::{bigint, column, row};
 use crate::session::db;
 use crate::{Read, StoreError, Write};
 
@@ -45,6 +45,8 @@ row! {
         pub placed_at: Timestamp,
         /// Until when.
         pub removed_at: Option<Timestamp>,
+        /// The device whose place it took.
+        pub replaces: Option<WireGuardPublicKey>,
     }
 }
 
@@ -65,6 +67,8 @@ pub struct NewDevice {
     pub period: Period,
     /// When it stops being a peer.
     pub expires: Timestamp,
+    /// The device whose place it takes.
+    pub replaces: Option<WireGuardPublicKey>,
 }
 
 /// Where a device was placed.
@@ -105,7 +109,7 @@ impl Read {
     pub async fn device(&mut self, public_key: &WireGuardPublicKey) -> Result<Option<Device>, StoreError> {
         Ok(db!(self, connection => sqlx::query_as(
             "select public_key, code_number, node, host_number, class, allotment, period, level, expires,
-                    socks5_username, socks5_password_hash, placed_at, removed_at
+                    socks5_username, socks5_password_hash, placed_at, removed_at, replaces
                from devices
               where public_key = $1",
         )
@@ -121,7 +125,7 @@ impl Read {
     pub async fn live_devices(&mut self, node: &NodeId, now: Timestamp) -> Result<Vec<Device>, StoreError> {
         Ok(db!(self, connection => sqlx::query_as(
             "select public_key, code_number, node, host_number, class, allotment, period, level, expires,
-                    socks5_username, socks5_password_hash, placed_at, removed_at
+                    socks5_username, socks5_password_hash, placed_at, removed_at, replaces
                from devices
               where node = $1
                 and removed_at is null
@@ -142,7 +146,7 @@ impl Read {
         let code_number = bigint("access code", code_number)?;
         Ok(db!(self, connection => sqlx::query_as(
             "select public_key, code_number, node, host_number, class, allotment, period, level, expires,
-                    socks5_username, socks5_password_hash, placed_at, removed_at
+                    socks5_username, socks5_password_hash, placed_at, removed_at, replaces
                from devices
               where code_number = $1
               order by placed_at, public_key",
@@ -150,6 +154,51 @@ impl Read {
         .bind(code_number)
         .fetch_all(connection)
         .await)?)
+    }
+
+    /// At most `limit` devices that were removed before a moment and are not forgotten, the longest removed first.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn devices_removed_before(
+        &mut self,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<WireGuardPublicKey>, StoreError> {
+        let keys: Result<Vec<WireGuardPublicKey>, sqlx::Error> = db!(self, connection => sqlx::query(
+            "select public_key
+               from devices
+              where removed_at < $1
+                and forgotten_at is null
+              order by removed_at, public_key
+              limit $2",
+        )
+        .bind(before.unix_seconds())
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await
+        .and_then(|rows| rows.iter().map(|row| column(row, "public_key")).collect()));
+        Ok(keys?)
+    }
+
+    /// How many devices of a code took the place of another at `since` or later.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn switches_of_code(&mut self, code_number: u64, since: Timestamp) -> Result<u64, StoreError> {
+        let code_number = bigint("access code", code_number)?;
+        let switches: i64 = db!(self, connection => sqlx::query_scalar(
+            "select count(*)
+               from devices
+              where code_number = $1
+                and replaces is not null
+                and placed_at >= $2",
+        )
+        .bind(code_number)
+        .bind(since.unix_seconds())
+        .fetch_one(connection)
+        .await)?;
+        Ok(switches.unsigned_abs())
     }
 
     /// The assigned devices that were placed on the node before a moment, removed or not.
@@ -231,8 +280,8 @@ impl Write {
         let Some(host_number) = host_number else { return Ok(None) };
         db!(self, connection => sqlx::query(
             "insert into devices (public_key, code_number, node, host_number, class, allotment, period, expires,
-                                  placed_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                                  placed_at, replaces)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
         .bind(device.public_key.as_bytes().as_slice())
         .bind(code_number)
@@ -243,6 +292,7 @@ impl Write {
         .bind(device.period.as_str())
         .bind(device.expires.unix_seconds())
         .bind(now.unix_seconds())
+        .bind(device.replaces.as_ref().map(|key| key.as_bytes().as_slice()))
         .execute(connection)
         .await
         .map(drop))?;
@@ -310,6 +360,35 @@ impl Write {
         .fetch_optional(connection)
         .await)?;
         self.moved(public_key, node).await
+    }
+
+    /// Puts another key in the place of a removed device's: what was placed still bounds what its node is credited, and nobody can
+    /// tell any more whose it was.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is none, or it was not removed.
+    pub async fn forget_device(
+        &mut self,
+        public_key: &WireGuardPublicKey,
+        another: &WireGuardPublicKey,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let forgotten = db!(self, connection => sqlx::query(
+            "update devices
+                set public_key = $2, replaces = case when replaces is null then null else $2 end, forgotten_at = $3
+              where public_key = $1
+                and removed_at is not null",
+        )
+        .bind(public_key.as_bytes().as_slice())
+        .bind(another.as_bytes().as_slice())
+        .bind(now.unix_seconds())
+        .execute(connection)
+        .await
+        .map(|done| done.rows_affected()))?;
+        if forgotten == 0 {
+            return Err(StoreError::NotFound { what: "removed device", id: public_key.to_string() });
+        }
+        Ok(())
     }
 
     /// Overwrites what devices of the node have left; devices that are not the node's, or are gone, are passed over.

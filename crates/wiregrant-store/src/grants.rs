@@ -1,7 +1,8 @@
 //! Grants: their terms, the sats contributed to them, and the nodes admitted.
 
 use transparency_log::Hash;
-use wiregrant_core::{GrantId, NodeId, Sats, Timestamp};
+use wiregrant_core::api::ApplicationState;
+use wiregrant_core::{GrantId, NodeId, OperatorId, Sats, Timestamp};
 
 use crate::column::{bigint, row};
 use crate::session::db;
@@ -15,7 +16,7 @@ row! {
         pub grant_id: GrantId,
         /// For people.
         pub title: String,
-        /// The signed `wiregrant/terms/v1` note.
+        /// The newest signed `wiregrant/terms/v1` note.
         pub terms_note: String,
         /// Its hash.
         pub terms_hash: Hash,
@@ -41,16 +42,156 @@ row! {
     }
 }
 
+row! {
+    /// Sats for a grant.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Contribution {
+        /// How many.
+        pub sats: Sats,
+        /// Since when.
+        pub contributed_at: Timestamp,
+    }
+}
+
+row! {
+    /// One version of a grant's terms.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct TermsVersion {
+        /// From 1, without a gap.
+        pub version: u64,
+        /// The first epoch in which they act, unless a later version acts there too.
+        pub first_epoch: u64,
+        /// The signed `wiregrant/terms/v1` note.
+        pub note: String,
+        /// Its hash.
+        pub note_hash: Hash,
+        /// Since when they stand in the record.
+        pub logged_at: Timestamp,
+    }
+}
+
+row! {
+    /// A grant that is not open yet.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Draft {
+        /// The id it will have.
+        pub grant_id: GrantId,
+        /// For people.
+        pub title: String,
+        /// Its terms, as JSON.
+        pub terms: String,
+        /// Since when.
+        pub created_at: Timestamp,
+    }
+}
+
+row! {
+    /// An operator's application to a grant.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Application {
+        /// The grant.
+        pub grant_id: GrantId,
+        /// Who applied.
+        pub operator: OperatorId,
+        /// Where it stands.
+        pub state: ApplicationState,
+        /// Since when.
+        pub applied_at: Timestamp,
+        /// When it was decided.
+        pub decided_at: Option<Timestamp>,
+    }
+}
+
 impl Read {
+    /// Every version of a grant's terms, the first one first.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn terms_versions(&mut self, grant: &GrantId) -> Result<Vec<TermsVersion>, StoreError> {
+        Ok(db!(self, connection => sqlx::query_as(
+            "select version, first_epoch, note, note_hash, logged_at
+               from grant_terms
+              where grant_id = $1
+              order by version",
+        )
+        .bind(grant.as_str())
+        .fetch_all(connection)
+        .await)?)
+    }
+
+    /// The draft of this id.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn draft(&mut self, grant: &GrantId) -> Result<Option<Draft>, StoreError> {
+        Ok(db!(self, connection => sqlx::query_as(
+            "select grant_id, title, terms, created_at
+               from grant_drafts
+              where grant_id = $1",
+        )
+        .bind(grant.as_str())
+        .fetch_optional(connection)
+        .await)?)
+    }
+
+    /// All drafts, by id.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn drafts(&mut self) -> Result<Vec<Draft>, StoreError> {
+        Ok(db!(self, connection => sqlx::query_as(
+            "select grant_id, title, terms, created_at
+               from grant_drafts
+              order by grant_id",
+        )
+        .fetch_all(connection)
+        .await)?)
+    }
+
+    /// The operators who applied to a grant, by id.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn applications(&mut self, grant: &GrantId) -> Result<Vec<Application>, StoreError> {
+        Ok(db!(self, connection => sqlx::query_as(
+            "select grant_id, operator, state, applied_at, decided_at
+               from grant_operators
+              where grant_id = $1
+              order by operator",
+        )
+        .bind(grant.as_str())
+        .fetch_all(connection)
+        .await)?)
+    }
+
+    /// All contributions of a grant, oldest first.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn contributions(&mut self, grant: &GrantId) -> Result<Vec<Contribution>, StoreError> {
+        Ok(db!(self, connection => sqlx::query_as(
+            "select sats, contributed_at
+               from contributions
+              where grant_id = $1
+              order by id",
+        )
+        .bind(grant.as_str())
+        .fetch_all(connection)
+        .await)?)
+    }
+
     /// One grant.
     ///
     /// # Errors
     /// Those of the database.
     pub async fn grant(&mut self, grant: &GrantId) -> Result<Option<Grant>, StoreError> {
         Ok(db!(self, connection => sqlx::query_as(
-            "select grant_id, title, terms_note, terms_hash, created_at
-               from grants
-              where grant_id = $1",
+            "select g.grant_id, g.title, t.note as terms_note, t.note_hash as terms_hash, g.created_at
+               from grants g
+               join grant_terms t
+                 on t.grant_id = g.grant_id
+                and t.version = (select max(version) from grant_terms where grant_id = g.grant_id)
+              where g.grant_id = $1",
         )
         .bind(grant.as_str())
         .fetch_optional(connection)
@@ -63,9 +204,12 @@ impl Read {
     /// Those of the database.
     pub async fn grants(&mut self) -> Result<Vec<Grant>, StoreError> {
         Ok(db!(self, connection => sqlx::query_as(
-            "select grant_id, title, terms_note, terms_hash, created_at
-               from grants
-              order by grant_id",
+            "select g.grant_id, g.title, t.note as terms_note, t.note_hash as terms_hash, g.created_at
+               from grants g
+               join grant_terms t
+                 on t.grant_id = g.grant_id
+                and t.version = (select max(version) from grant_terms where grant_id = g.grant_id)
+              order by g.grant_id",
         )
         .fetch_all(connection)
         .await)?)
@@ -134,14 +278,100 @@ impl Write {
     /// [`StoreError::Exists`].
     pub async fn insert_grant(&mut self, grant: &Grant) -> Result<(), StoreError> {
         db!(self, connection => sqlx::query(
-            "insert into grants (grant_id, title, terms_note, terms_hash, created_at)
-             values ($1, $2, $3, $4, $5)",
+            "insert into grants (grant_id, title, created_at)
+             values ($1, $2, $3)",
         )
         .bind(grant.grant_id.as_str())
         .bind(grant.title.as_str())
-        .bind(grant.terms_note.as_str())
-        .bind(grant.terms_hash.0.as_slice())
         .bind(grant.created_at.unix_seconds())
+        .execute(connection)
+        .await
+        .map(drop))?;
+        let terms = TermsVersion {
+            version: 1,
+            first_epoch: 1,
+            note: grant.terms_note.clone(),
+            note_hash: grant.terms_hash,
+            logged_at: grant.created_at,
+        };
+        self.insert_terms(&grant.grant_id, &terms).await
+    }
+
+    /// Keeps terms that follow those that are there.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] for a version that is there; [`StoreError::UnknownReference`] for an unknown grant.
+    pub async fn insert_terms(&mut self, grant: &GrantId, terms: &TermsVersion) -> Result<(), StoreError> {
+        let (version, first_epoch) = (bigint("version", terms.version)?, bigint("epoch", terms.first_epoch)?);
+        db!(self, connection => sqlx::query(
+            "insert into grant_terms (grant_id, version, first_epoch, note, note_hash, logged_at)
+             values ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(grant.as_str())
+        .bind(version)
+        .bind(first_epoch)
+        .bind(terms.note.as_str())
+        .bind(terms.note_hash.0.as_slice())
+        .bind(terms.logged_at.unix_seconds())
+        .execute(connection)
+        .await
+        .map(drop))?;
+        Ok(())
+    }
+
+    /// Keeps a draft, or changes it.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn put_draft(&mut self, draft: &Draft) -> Result<(), StoreError> {
+        db!(self, connection => sqlx::query(
+            "insert into grant_drafts (grant_id, title, terms, created_at)
+             values ($1, $2, $3, $4)
+             on conflict (grant_id) do update
+                set title = excluded.title, terms = excluded.terms",
+        )
+        .bind(draft.grant_id.as_str())
+        .bind(draft.title.as_str())
+        .bind(draft.terms.as_str())
+        .bind(draft.created_at.unix_seconds())
+        .execute(connection)
+        .await
+        .map(drop))?;
+        Ok(())
+    }
+
+    /// Throws a draft away; whether there was one.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn delete_draft(&mut self, grant: &GrantId) -> Result<bool, StoreError> {
+        let gone = db!(self, connection => sqlx::query(
+            "delete from grant_drafts
+              where grant_id = $1",
+        )
+        .bind(grant.as_str())
+        .execute(connection)
+        .await
+        .map(|done| done.rows_affected()))?;
+        Ok(gone > 0)
+    }
+
+    /// Keeps where an operator's application to a grant stands.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownReference`] for an unknown grant or operator.
+    pub async fn put_application(&mut self, application: &Application) -> Result<(), StoreError> {
+        db!(self, connection => sqlx::query(
+            "insert into grant_operators (grant_id, operator, state, applied_at, decided_at)
+             values ($1, $2, $3, $4, $5)
+             on conflict (grant_id, operator) do update
+                set state = excluded.state, decided_at = excluded.decided_at",
+        )
+        .bind(application.grant_id.as_str())
+        .bind(application.operator.as_str())
+        .bind(application.state.as_str())
+        .bind(application.applied_at.unix_seconds())
+        .bind(application.decided_at.map(Timestamp::unix_seconds))
         .execute(connection)
         .await
         .map(drop))?;

@@ -21,6 +21,8 @@ row! {
         pub expires: Timestamp,
         /// The node it became.
         pub node: Option<NodeId>,
+        /// The node that goes on by it under other keys; absent where it is for a new one.
+        pub for_node: Option<NodeId>,
     }
 }
 
@@ -31,7 +33,7 @@ impl Read {
     /// Those of the database.
     pub async fn invitation(&mut self, secret_hash: Hash) -> Result<Option<Invitation>, StoreError> {
         Ok(db!(self, connection => sqlx::query_as(
-            "select secret_hash, operator, location, expires, node
+            "select secret_hash, operator, location, expires, node, for_node
                from invitations
               where secret_hash = $1",
         )
@@ -48,14 +50,15 @@ impl Write {
     /// [`StoreError::Exists`]; [`StoreError::UnknownReference`] for an unknown operator or location.
     pub async fn insert_invitation(&mut self, invitation: &Invitation) -> Result<(), StoreError> {
         db!(self, connection => sqlx::query(
-            "insert into invitations (secret_hash, operator, location, expires, node)
-             values ($1, $2, $3, $4, $5)",
+            "insert into invitations (secret_hash, operator, location, expires, node, for_node)
+             values ($1, $2, $3, $4, $5, $6)",
         )
         .bind(invitation.secret_hash.0.as_slice())
         .bind(invitation.operator.as_str())
         .bind(invitation.location.as_str())
         .bind(invitation.expires.unix_seconds())
         .bind(invitation.node.as_ref().map(NodeId::as_str))
+        .bind(invitation.for_node.as_ref().map(NodeId::as_str))
         .execute(connection)
         .await
         .map(drop))?;
@@ -82,5 +85,22 @@ impl Write {
             return Err(StoreError::NotFound { what: "unused invitation", id: format!("for {node}") });
         }
         Ok(())
+    }
+
+    /// Forgets invitations that expired before a moment and were used by nobody, and says how many.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn forget_invitations(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        let forgotten = db!(self, connection => sqlx::query(
+            "delete from invitations
+              where node is null
+                and expires < $1",
+        )
+        .bind(before.unix_seconds())
+        .execute(connection)
+        .await
+        .map(|done| done.rows_affected()))?;
+        Ok(forgotten)
     }
 }

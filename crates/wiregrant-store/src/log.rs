@@ -3,16 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use sqlx::QueryBuilder;
 use transparency_log::{Edge, Hash, TILE_WIDTH, TileId, leaf_hash};
+use wiregrant_core::NodeId;
 use wiregrant_core::record::MAX_ENTRY_BYTES;
 
 use crate::column::{bigint, column};
+use crate::many_rows::{ManyRows, Values};
 use crate::session::db;
 use crate::{Read, StoreError, Write};
-
-/// Rows of one insert: three or four values each, far below what both databases take in one statement.
-const ROWS_PER_INSERT: usize = 500;
 
 /// Which log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +56,8 @@ pub struct Appended {
     pub first_index: u64,
     /// The log's right edge with all of them: its size and root belong into the checkpoint.
     pub edge: Edge,
+    /// The tiles that prove the appended entries at the edge's size: those they completed, and the edge itself.
+    pub tiles: BTreeMap<TileId, Vec<Hash>>,
 }
 
 impl Write {
@@ -97,7 +97,7 @@ impl Write {
         }
         let mut edge = self.edge(log).await?;
         let first_index = edge.size();
-        let mut subtrees = Vec::new();
+        let (mut subtrees, mut tiles) = (Vec::new(), BTreeMap::new());
         for entry in entries {
             let completed = edge.append(leaf_hash(entry.as_bytes()));
             for (position, tile) in completed.iter().enumerate() {
@@ -107,45 +107,43 @@ impl Write {
                 let root = above.and_then(|hashes| hashes.last()).expect("a full tile has a root above it");
                 subtrees.push((tile.level + 1, tile.index, *root));
             }
+            tiles.extend(completed.into_iter().map(|tile| (tile.id(), tile.hashes)));
         }
+        tiles.extend(edge.partial_tiles().map(|(tile, hashes)| (tile, hashes.to_vec())));
         self.insert_entries(log, first_index, entries).await?;
         self.insert_subtrees(log, &subtrees).await?;
         self.move_head(log, &edge).await?;
         self.edges[log.position()] = Some(edge.clone());
-        Ok(Appended { first_index, edge })
+        Ok(Appended { first_index, edge, tiles })
     }
 
     async fn insert_entries(&mut self, log: Log, first: u64, entries: &[String]) -> Result<(), StoreError> {
         let first = bigint("log index", first)?;
-        let rows: Vec<(i64, &String)> = (first..).zip(entries).collect();
-        for rows in rows.chunks(ROWS_PER_INSERT) {
-            db!(self, connection, Driver => {
-                let mut insert = QueryBuilder::<Driver>::new("insert into log_entries (log, idx, entry) ");
-                insert.push_values(rows, |mut row, (index, entry)| {
-                    row.push_bind(log.as_str()).push_bind(*index).push_bind(entry.as_str());
-                });
-                insert.build().persistent(false).execute(connection).await.map(drop)
-            })?;
-        }
-        Ok(())
+        let rows = ManyRows {
+            insert: "insert into log_entries (log, idx, entry)",
+            columns: vec![
+                Values::Text(vec![log.as_str(); entries.len()]),
+                Values::Number((first..).take(entries.len()).collect()),
+                Values::Text(entries.iter().map(String::as_str).collect()),
+            ],
+            on_conflict: "",
+        };
+        rows.insert(&mut self.transaction).await
     }
 
     async fn insert_subtrees(&mut self, log: Log, subtrees: &[(u8, u64, Hash)]) -> Result<(), StoreError> {
-        for (level, index, hash) in subtrees {
-            let index = bigint("tile index", *index)?;
-            db!(self, connection => sqlx::query(
-                "insert into log_subtrees (log, level, idx, hash)
-                 values ($1, $2, $3, $4)",
-            )
-            .bind(log.as_str())
-            .bind(i64::from(*level))
-            .bind(index)
-            .bind(hash.0.as_slice())
-            .execute(connection)
-            .await
-            .map(drop))?;
-        }
-        Ok(())
+        let indices = subtrees.iter().map(|(_, index, _)| bigint("tile index", *index));
+        let rows = ManyRows {
+            insert: "insert into log_subtrees (log, level, idx, hash)",
+            columns: vec![
+                Values::Text(vec![log.as_str(); subtrees.len()]),
+                Values::Number(subtrees.iter().map(|(level, ..)| i64::from(*level)).collect()),
+                Values::Number(indices.collect::<Result<_, _>>()?),
+                Values::Bytes(subtrees.iter().map(|(.., hash)| hash.0.as_slice()).collect()),
+            ],
+            on_conflict: "",
+        };
+        rows.insert(&mut self.transaction).await
     }
 
     async fn move_head(&mut self, log: Log, edge: &Edge) -> Result<(), StoreError> {
@@ -223,6 +221,50 @@ impl Read {
         .bind(end)
         .fetch_all(connection)
         .await)?)
+    }
+
+    /// All entries of a log that begin with `words`, which have no character that `like` takes for another, in their order.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn entries_beginning(
+        &mut self,
+        log: Log,
+        words: &'static str,
+    ) -> Result<Vec<String>, StoreError> {
+        Ok(db!(self, connection => sqlx::query_scalar(
+            "select entry
+               from log_entries
+              where log = $1
+                and entry like $2
+              order by idx",
+        )
+        .bind(log.as_str())
+        .bind(format!("{words}%"))
+        .fetch_all(connection)
+        .await)?)
+    }
+
+    /// The record's entries that name a key of this node, `enrol` and `rekey`, with their indices, in their order. All
+    /// entries are looked at: this is for the rare day on which a node has forked.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn entries_naming_key(&mut self, node: &NodeId) -> Result<Vec<(u64, String)>, StoreError> {
+        // An id has no character that `like` takes for another.
+        let rows: Vec<(i64, String)> = db!(self, connection => sqlx::query_as(
+            "select idx, entry
+               from log_entries
+              where log = $1
+                and (entry like $2 or entry like $3)
+              order by idx",
+        )
+        .bind(Log::Record.as_str())
+        .bind(format!("enrol {node} %"))
+        .bind(format!("rekey {node} %"))
+        .fetch_all(connection)
+        .await)?;
+        Ok(rows.into_iter().map(|(index, entry)| (index.unsigned_abs(), entry)).collect())
     }
 
     /// The entries of a bundle of exactly this width (1 to 256).

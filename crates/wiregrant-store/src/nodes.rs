@@ -1,12 +1,16 @@
 //! Nodes: their keys, their state, their place in the address pools.
 
+use sqlx::QueryBuilder;
 use wiregrant_core::api::{NodeState, Pause};
 use wiregrant_core::usage_report::Backend;
 use wiregrant_core::{LocationId, NodeId, OperatorId, Timestamp, WireGuardPublicKey};
 
-use crate::column::{node_state_word, row};
+use crate::column::{bigint, node_state_word, row};
 use crate::session::db;
 use crate::{Read, StoreError, Write};
+
+/// Nodes of one update.
+const NODES_PER_UPDATE: usize = 500;
 
 row! {
     /// A node.
@@ -40,6 +44,10 @@ row! {
         pub socks5_endpoint: Option<String>,
         /// Why it serves nobody for now.
         pub paused: Option<Pause>,
+        /// What its operator gives at most, each way, in megabits a second.
+        pub megabits_per_second: Option<u64>,
+        /// What its operator gives at most in a calendar month, in gigabytes.
+        pub gigabytes_per_month: Option<u64>,
         /// Since when.
         pub enrolled_at: Timestamp,
         /// When its agent last asked for anything.
@@ -83,6 +91,10 @@ pub struct Condition {
     pub socks5_endpoint: Option<String>,
     /// Why it serves nobody for now.
     pub paused: Option<Pause>,
+    /// What its operator gives at most, each way, in megabits a second.
+    pub megabits_per_second: Option<u64>,
+    /// What its operator gives at most in a calendar month, in gigabytes.
+    pub gigabytes_per_month: Option<u64>,
 }
 
 row! {
@@ -103,8 +115,14 @@ row! {
         pub agent: String,
         /// Which WireGuard it has.
         pub backend: Backend,
+        /// Where the control plane has completed a handshake with it.
+        pub reached_endpoint: Option<String>,
         /// Why it serves nobody for now.
         pub paused: Option<Pause>,
+        /// What its operator gives at most, each way, in megabits a second.
+        pub megabits_per_second: Option<u64>,
+        /// What its operator gives at most in a calendar month, in gigabytes.
+        pub gigabytes_per_month: Option<u64>,
         /// Where it is in its life.
         pub state: NodeState,
         /// When its agent last asked for anything.
@@ -136,8 +154,14 @@ row! {
         pub last_seen: Timestamp,
         /// Where clients reach its SOCKS5 service.
         pub socks5_endpoint: Option<String>,
+        /// Where clients shall reach it.
+        pub endpoint: String,
+        /// Where the control plane has completed a handshake with it.
+        pub reached_endpoint: Option<String>,
         /// Why it serves nobody for now.
         pub paused: Option<Pause>,
+        /// What its operator gives at most, each way, in megabits a second.
+        pub megabits_per_second: Option<u64>,
     }
 }
 
@@ -149,7 +173,8 @@ impl Read {
     pub async fn node(&mut self, node: &NodeId) -> Result<Option<Node>, StoreError> {
         Ok(db!(self, connection => sqlx::query_as(
             "select node, operator, location, vkey, identity_key, wireguard_public_key, endpoint, number,
-                    state, revision, agent, backend, socks5_endpoint, paused, enrolled_at, last_seen
+                    state, revision, agent, backend, socks5_endpoint, paused, megabits_per_second, gigabytes_per_month,
+                    enrolled_at, last_seen
                from nodes
               where node = $1",
         )
@@ -189,7 +214,8 @@ impl Read {
         now: Timestamp,
     ) -> Result<Vec<NodeOverview>, StoreError> {
         Ok(db!(self, connection => sqlx::query_as(
-            "select n.node, n.operator, n.location, n.endpoint, n.socks5_endpoint, n.agent, n.backend, n.paused,
+            "select n.node, n.operator, n.location, n.endpoint, n.socks5_endpoint, n.agent, n.backend,
+                    n.reached_endpoint, n.paused, n.megabits_per_second, n.gigabytes_per_month,
                     n.state, n.last_seen,
                     (select count(*)
                        from devices d
@@ -227,7 +253,8 @@ impl Read {
         now: Timestamp,
     ) -> Result<Vec<Candidate>, StoreError> {
         Ok(db!(self, connection => sqlx::query_as(
-            "select n.node, n.operator, n.location, n.last_seen, n.socks5_endpoint, n.paused,
+            "select n.node, n.operator, n.location, n.last_seen, n.socks5_endpoint, n.endpoint,
+                    n.reached_endpoint, n.paused, n.megabits_per_second,
                     (select count(*)
                        from devices d
                       where d.node = n.node
@@ -297,22 +324,24 @@ impl Write {
         Ok(number)
     }
 
-    /// Notes that the node's agent asked for something. Only the last time is kept.
+    /// Notes that these nodes' agents asked for something. Only the last time is kept; who is not known is passed over.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`].
-    pub async fn touch_last_seen(&mut self, node: &NodeId, now: Timestamp) -> Result<(), StoreError> {
-        let touched = db!(self, connection => sqlx::query(
-            "update nodes
-                set last_seen = $2
-              where node = $1",
-        )
-        .bind(node.as_str())
-        .bind(now.unix_seconds())
-        .execute(connection)
-        .await
-        .map(|done| done.rows_affected()))?;
-        expect_node(node, (touched > 0).then_some(()))
+    /// Those of the database.
+    pub async fn touch_last_seen(&mut self, nodes: &[NodeId], now: Timestamp) -> Result<(), StoreError> {
+        for nodes in nodes.chunks(NODES_PER_UPDATE) {
+            db!(self, connection, Driver => {
+                let mut update = QueryBuilder::<Driver>::new("update nodes set last_seen = ");
+                update.push_bind(now.unix_seconds()).push(" where node in (");
+                let mut list = update.separated(", ");
+                for node in nodes {
+                    list.push_bind(node.as_str());
+                }
+                update.push(")");
+                update.build().persistent(false).execute(connection).await.map(drop)
+            })?;
+        }
+        Ok(())
     }
 
     /// Overwrites what the node says about itself.
@@ -322,7 +351,8 @@ impl Write {
     pub async fn set_condition(&mut self, node: &NodeId, condition: &Condition) -> Result<(), StoreError> {
         let set = db!(self, connection => sqlx::query(
             "update nodes
-                set agent = $2, backend = $3, endpoint = $4, socks5_endpoint = $5, paused = $6
+                set agent = $2, backend = $3, endpoint = $4, socks5_endpoint = $5, paused = $6,
+                    megabits_per_second = $7, gigabytes_per_month = $8
               where node = $1",
         )
         .bind(node.as_str())
@@ -331,6 +361,8 @@ impl Write {
         .bind(condition.endpoint.as_str())
         .bind(condition.socks5_endpoint.as_deref())
         .bind(condition.paused.map(Pause::as_str))
+        .bind(condition.megabits_per_second.map(|number| bigint("megabits a second", number)).transpose()?)
+        .bind(condition.gigabytes_per_month.map(|number| bigint("gigabytes a month", number)).transpose()?)
         .execute(connection)
         .await
         .map(|done| done.rows_affected()))?;
@@ -373,6 +405,6 @@ impl Write {
     }
 }
 
-fn expect_node<T>(node: &NodeId, found: Option<T>) -> Result<T, StoreError> {
+pub(crate) fn expect_node<T>(node: &NodeId, found: Option<T>) -> Result<T, StoreError> {
     found.ok_or_else(|| StoreError::NotFound { what: "node", id: node.to_string() })
 }

@@ -36,6 +36,8 @@ row! {
         pub pay: String,
         /// Whether the operator's own key signed the note.
         pub signed_by_operator: bool,
+        /// A signature by the address itself (BIP 322).
+        pub ownership: Option<String>,
         /// Since when.
         pub created_at: Timestamp,
     }
@@ -82,7 +84,7 @@ impl Read {
     ) -> Result<Option<Destination>, StoreError> {
         let sequence = bigint("sequence", sequence)?;
         Ok(db!(self, connection => sqlx::query_as(
-            "select operator, sequence, note, note_hash, pay, signed_by_operator, created_at
+            "select operator, sequence, note, note_hash, pay, signed_by_operator, ownership, created_at
                from destinations
               where operator = $1
                 and sequence = $2",
@@ -102,13 +104,30 @@ impl Read {
         operator: Option<&OperatorId>,
     ) -> Result<Vec<Destination>, StoreError> {
         Ok(db!(self, connection => sqlx::query_as(
-            "select d.operator, d.sequence, d.note, d.note_hash, d.pay, d.signed_by_operator, d.created_at
+            "select d.operator, d.sequence, d.note, d.note_hash, d.pay, d.signed_by_operator,
+                    d.ownership, d.created_at
                from destinations d
               where ($1 is null or d.operator = $1)
                 and d.sequence = (select max(sequence) from destinations where operator = d.operator)
               order by d.operator",
         )
         .bind(operator.map(OperatorId::as_str))
+        .fetch_all(connection)
+        .await)?)
+    }
+
+    /// All destinations of an operator, oldest first.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn destinations(&mut self, operator: &OperatorId) -> Result<Vec<Destination>, StoreError> {
+        Ok(db!(self, connection => sqlx::query_as(
+            "select operator, sequence, note, note_hash, pay, signed_by_operator, ownership, created_at
+               from destinations
+              where operator = $1
+              order by sequence",
+        )
+        .bind(operator.as_str())
         .fetch_all(connection)
         .await)?)
     }
@@ -156,8 +175,8 @@ impl Write {
     pub async fn insert_destination(&mut self, destination: &Destination) -> Result<(), StoreError> {
         let sequence = bigint("sequence", destination.sequence)?;
         db!(self, connection => sqlx::query(
-            "insert into destinations (operator, sequence, note, note_hash, pay, signed_by_operator, created_at)
-             values ($1, $2, $3, $4, $5, $6, $7)",
+            "insert into destinations (operator, sequence, note, note_hash, pay, signed_by_operator, ownership, created_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(destination.operator.as_str())
         .bind(sequence)
@@ -165,6 +184,7 @@ impl Write {
         .bind(destination.note_hash.0.as_slice())
         .bind(destination.pay.as_str())
         .bind(destination.signed_by_operator)
+        .bind(destination.ownership.as_deref())
         .bind(destination.created_at.unix_seconds())
         .execute(connection)
         .await

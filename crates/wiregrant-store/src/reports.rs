@@ -1,15 +1,13 @@
 //! Usage reports as accepted, and other texts under a used sequence as evidence.
 
-use sqlx::QueryBuilder;
 use transparency_log::Hash;
 use wiregrant_core::{GrantId, NodeId, Timestamp};
 
 use crate::column::{bigint, row};
+use crate::many_rows::{ManyRows, Values};
 use crate::session::db;
 use crate::{Read, StoreError, Write};
 
-/// Rows of one insert: eleven values each.
-const ROWS_PER_INSERT: usize = 200;
 /// The most texts kept as evidence against one node: a person decides from the first of them.
 pub const MAX_EVIDENCE_PER_NODE: u64 = 16;
 
@@ -58,6 +56,23 @@ row! {
 }
 
 impl Read {
+    /// The last two accepted reports of a node, the last first.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn last_reports(&mut self, node: &NodeId) -> Result<Vec<String>, StoreError> {
+        Ok(db!(self, connection => sqlx::query_scalar(
+            "select note
+               from reports
+              where node = $1
+              order by sequence desc
+              limit 2",
+        )
+        .bind(node.as_str())
+        .fetch_all(connection)
+        .await)?)
+    }
+
     /// The node's report with this number.
     ///
     /// # Errors
@@ -183,30 +198,32 @@ impl Write {
     /// [`StoreError::Exists`] for a used sequence, note or entry; [`StoreError::UnknownReference`] for an unknown node.
     pub async fn insert_reports(&mut self, reports: &[Report]) -> Result<(), StoreError> {
         let numbers = reports.iter().map(Numbers::of).collect::<Result<Vec<_>, _>>()?;
-        let rows: Vec<_> = reports.iter().zip(numbers).collect();
-        for rows in rows.chunks(ROWS_PER_INSERT) {
-            db!(self, connection, Driver => {
-                let mut insert = QueryBuilder::<Driver>::new(
-                    "insert into reports (node, sequence, note, note_hash, log_index, acked_size, epoch_grant, \
-                     epoch_number, start_at, end_at, received_at) ",
-                );
-                insert.push_values(rows, |mut row, (report, numbers)| {
-                    row.push_bind(report.node.as_str())
-                        .push_bind(numbers.sequence)
-                        .push_bind(report.note.as_str())
-                        .push_bind(report.note_hash.0.as_slice())
-                        .push_bind(numbers.log_index)
-                        .push_bind(numbers.acked_size)
-                        .push_bind(report.epoch_grant.as_ref().map(GrantId::as_str))
-                        .push_bind(numbers.epoch_number)
-                        .push_bind(report.start_at.unix_seconds())
-                        .push_bind(report.end_at.unix_seconds())
-                        .push_bind(report.received_at.unix_seconds());
-                });
-                insert.build().persistent(false).execute(connection).await.map(drop)
-            })?;
-        }
-        Ok(())
+        let number = |of: fn(&Numbers) -> i64| Values::Number(numbers.iter().map(of).collect());
+        let text = |of: fn(&Report) -> &str| Values::Text(reports.iter().map(of).collect());
+        let time = |of: fn(&Report) -> Timestamp| {
+            Values::Number(reports.iter().map(|report| of(report).unix_seconds()).collect())
+        };
+        let grants = reports.iter().map(|report| report.epoch_grant.as_ref().map(GrantId::as_str));
+        let rows = ManyRows {
+            insert:
+                "insert into reports (node, sequence, note, note_hash, log_index, acked_size, epoch_grant,
+                                  epoch_number, start_at, end_at, received_at)",
+            columns: vec![
+                text(|report| report.node.as_str()),
+                number(|numbers| numbers.sequence),
+                text(|report| report.note.as_str()),
+                Values::Bytes(reports.iter().map(|report| report.note_hash.0.as_slice()).collect()),
+                number(|numbers| numbers.log_index),
+                number(|numbers| numbers.acked_size),
+                Values::OptionalText(grants.collect()),
+                Values::OptionalNumber(numbers.iter().map(|numbers| numbers.epoch_number).collect()),
+                time(|report| report.start_at),
+                time(|report| report.end_at),
+                time(|report| report.received_at),
+            ],
+            on_conflict: "",
+        };
+        rows.insert(&mut self.transaction).await
     }
 
     /// Keeps another text under a used sequence; `false` when it is kept already, or the node has

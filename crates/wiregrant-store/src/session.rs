@@ -91,6 +91,25 @@ impl Write {
         Ok(Self { read, heads, edges: [None, None], cache })
     }
 
+    /// How many entries the log has, with what this transaction has appended. While a turn to write lasts nobody else appends, so
+    /// whoever remembers the size of its own last commit learns from it whether somebody else has written since.
+    #[must_use]
+    pub fn size(&self, log: Log) -> u64 {
+        self.heads[log.position()].size
+    }
+
+    /// Makes all of it visible, and durable a moment later: for what may be lost in a crash of the machine and then comes again by
+    /// itself. PostgreSQL waits for no disk then; SQLite does.
+    ///
+    /// # Errors
+    /// As [`Write::commit`].
+    pub async fn commit_at_leisure(mut self) -> Result<(), StoreError> {
+        if let Transaction::Postgres(transaction) = &mut self.read.transaction {
+            sqlx::query("set local synchronous_commit = off").execute(&mut **transaction).await?;
+        }
+        self.commit().await
+    }
+
     /// Makes all of it durable and visible. On an error of the connection nobody knows whether it happened: read again.
     ///
     /// # Errors

@@ -24,7 +24,36 @@ row! {
     }
 }
 
+row! {
+    /// Which statement closed an epoch, and when.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct StatementHead {
+        /// The epoch it closed.
+        pub epoch: u64,
+        /// The hash of the signed note.
+        pub note_hash: Hash,
+        /// When it was signed and logged.
+        pub closed_at: Timestamp,
+    }
+}
+
 impl Read {
+    /// The heads of all statements of a grant, by epoch.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn statement_heads(&mut self, grant: &GrantId) -> Result<Vec<StatementHead>, StoreError> {
+        Ok(db!(self, connection => sqlx::query_as(
+            "select epoch, note_hash, closed_at
+               from statements
+              where grant_id = $1
+              order by epoch",
+        )
+        .bind(grant.as_str())
+        .fetch_all(connection)
+        .await)?)
+    }
+
     /// The statement of an epoch.
     ///
     /// # Errors
@@ -92,7 +121,7 @@ impl Read {
         Ok(closed.unsigned_abs())
     }
 
-    /// The signed inputs of an epoch's statement.
+    /// The signed inputs of an epoch's statement; `None` also where they were lost with a database and the statement was imported.
     ///
     /// # Errors
     /// Those of the database.
@@ -102,7 +131,8 @@ impl Read {
             "select inputs_note
                from statements
               where grant_id = $1
-                and epoch = $2",
+                and epoch = $2
+                and inputs_note <> ''",
         )
         .bind(grant.as_str())
         .bind(epoch)

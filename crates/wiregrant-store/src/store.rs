@@ -20,19 +20,24 @@ const WAIT: Duration = Duration::from_secs(5);
 const SQLITE_READERS: u32 = 4;
 /// Connections that read at the same time from PostgreSQL; with the writer, 16.
 const POSTGRES_READERS: u32 = 15;
+/// Pages that SQLite's writer keeps in memory, in KiB. The index of hashes is written all over, so the pages of one transaction are
+/// many; beyond its default of 2 MiB they would be written twice, and read again by the next one.
+const SQLITE_WRITER_CACHE_KIB: u32 = 32 * 1024;
+/// Statements that a connection keeps prepared.
+const PREPARED_STATEMENTS: usize = 256;
 /// After this long without a word a session that holds the writers' lock is ended by PostgreSQL, in milliseconds.
 const POSTGRES_IDLE_WRITER_MS: &str = "60000";
 
 /// An open database. Clones share its connections.
 #[derive(Clone)]
 pub struct Store {
-    pools: Pools,
+    pub(crate) pools: Pools,
     edges: EdgeCache,
 }
 
 /// One writer and several readers. The pool of one connection is the queue in which this process's writers wait.
 #[derive(Clone)]
-enum Pools {
+pub(crate) enum Pools {
     Sqlite { writer: SqlitePool, readers: SqlitePool },
     Postgres { writer: PgPool, readers: PgPool },
 }
@@ -131,9 +136,17 @@ async fn open_sqlite(url: &str, path: &str) -> Result<Pools, StoreError> {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(WAIT)
+        .statement_cache_capacity(PREPARED_STATEMENTS)
         .disable_statement_logging();
-    let pool = SqlitePoolOptions::new().acquire_timeout(WAIT).idle_timeout(None).max_lifetime(None);
-    let writer = pool.clone().max_connections(1).connect_with(options.clone()).await?;
+    // A connection to a file does not break, so none is tried before it is used.
+    let pool = SqlitePoolOptions::new()
+        .acquire_timeout(WAIT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false);
+    let cache = format!("-{SQLITE_WRITER_CACHE_KIB}");
+    let writer =
+        pool.clone().max_connections(1).connect_with(options.clone().pragma("cache_size", cache)).await?;
     sqlx::migrate!("../../migrations/sqlite").run(&writer).await?;
     let readers =
         pool.max_connections(SQLITE_READERS).connect_with(options.pragma("query_only", "on")).await?;
@@ -141,7 +154,7 @@ async fn open_sqlite(url: &str, path: &str) -> Result<Pools, StoreError> {
 }
 
 /// SQLite would make the file readable for everyone; its journal files take the mode of this one.
-fn create_private_file(path: &Path) -> std::io::Result<()> {
+pub(crate) fn create_private_file(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match made {
@@ -161,6 +174,7 @@ async fn open_postgres(url: &str) -> Result<Pools, StoreError> {
             // What was acknowledged is on disk, whatever the server's default says.
             ("synchronous_commit", "on"),
         ])
+        .statement_cache_capacity(PREPARED_STATEMENTS)
         .disable_statement_logging();
     let pool = PgPoolOptions::new().acquire_timeout(WAIT);
     let writer = pool.clone().max_connections(1).connect_with(options.clone()).await?;

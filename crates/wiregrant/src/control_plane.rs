@@ -1,6 +1,5 @@
 //! The control plane, as seen by a client of its API.
 
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,7 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
-use wiregrant_core::api::{HEADER_IDEMPOTENCY_KEY, PREFIX, Problem};
+use wiregrant_chain::http;
+use wiregrant_core::api::{HEADER_IDEMPOTENCY_KEY, List, PREFIX, Problem};
 use zeroize::Zeroizing;
 
 use crate::command::random;
@@ -22,6 +22,8 @@ const MAX_ANSWER_BYTES: u64 = 256 * 1024 * 1024;
 /// Long enough to close an epoch or build a batch of a large grant.
 const TIMEOUT: Duration = Duration::from_secs(120);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Pages of one list: with a thousand things each, more than a control plane holds.
+const MAX_PAGES: usize = 10_000;
 /// How often a request is sent that may be repeated without harm.
 const ATTEMPTS: usize = 3;
 
@@ -38,15 +40,7 @@ pub struct ControlPlane {
 /// An HTTP client with this program's limits. A status is an answer and not an error; redirects are not followed, so that
 /// a token goes only where its owner sent it.
 pub fn http_agent() -> Agent {
-    Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .timeout_global(Some(TIMEOUT))
-        .timeout_connect(Some(CONNECT_TIMEOUT))
-        .user_agent(concat!("wiregrant/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .new_agent()
+    http::client(TIMEOUT, CONNECT_TIMEOUT)
 }
 
 /// Checks and trims the address of a control plane.
@@ -54,14 +48,7 @@ pub fn http_agent() -> Agent {
 /// # Errors
 /// Says what is taken.
 pub fn base_url(text: &str) -> Result<String, String> {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let good = rest.is_some_and(|rest| !rest.trim_matches('/').is_empty())
-        && text.bytes().all(|b| b.is_ascii_graphic() && !b"?#".contains(&b));
-    if good {
-        Ok(text.trim_end_matches('/').to_owned())
-    } else {
-        Err("give an address such as https://grants.example".to_owned())
-    }
+    http::checked_url(text).map_err(|_| "give an address such as https://grants.example".to_owned())
 }
 
 impl ControlPlane {
@@ -104,31 +91,59 @@ impl ControlPlane {
         self.read(path, request.call())
     }
 
-    /// Creates or changes.
+    /// Reads a whole list, page by page.
+    ///
+    /// # Errors
+    /// As [`Self::get`], and more pages than there may be.
+    pub fn list<T: DeserializeOwned>(&self, path: &str) -> Result<List<T>> {
+        let mut items = Vec::new();
+        let mut next = Some(path.to_owned());
+        for _ in 0..MAX_PAGES {
+            let Some(path) = next else { return Ok(List { items }) };
+            let mut request = self.agent.get(self.address(&path));
+            if let Some(credential) = self.bearer() {
+                request = request.header("Authorization", credential.as_str());
+            }
+            let answer = request.call();
+            next = answer.as_ref().ok().and_then(|answer| {
+                next_page(answer.headers().get("link")?.to_str().ok()?).map(str::to_owned)
+            });
+            let List { items: more } = self.read(&path, answer)?;
+            items.extend::<Vec<T>>(more);
+        }
+        bail!("{} has more than {MAX_PAGES} pages", self.address(path))
+    }
+
+    /// Creates or changes. What is asked has a name of its own, under which the control plane does nothing twice and answers
+    /// alike: an answer lost on the way is asked for again, and so is one that was refused for a moment only.
     ///
     /// # Errors
     /// As [`Self::get`].
     pub fn post<I: Serialize, T: DeserializeOwned>(&self, path: &str, body: &I) -> Result<T> {
-        self.read(path, self.send(path, &serde_json::to_vec(body)?, None))
-    }
-
-    /// As [`Self::post`], for what the control plane answers alike however often it is sent under one name: an answer lost on
-    /// the way is asked for again, and so is one that was refused for a moment only.
-    ///
-    /// # Errors
-    /// As [`Self::get`].
-    pub fn post_repeatable<I: Serialize, T: DeserializeOwned>(&self, path: &str, body: &I) -> Result<T> {
         let body = serde_json::to_vec(body)?;
         let name = HEXLOWER.encode(&random::<16>()?);
         for _ in 1..ATTEMPTS {
-            let Ok(answer) = self.send(path, &body, Some(&name)) else { continue };
+            let Ok(answer) = self.send(path, &body, &name) else { continue };
             let answer = self.read(path, Ok(answer));
             match answer.as_ref().err().and_then(soon) {
                 Some(wait) => std::thread::sleep(wait),
                 None => return answer,
             }
         }
-        self.read(path, self.send(path, &body, Some(&name)))
+        self.read(path, self.send(path, &body, &name))
+    }
+
+    /// Puts something in the place of what was there; twice is as good as once.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn put<I: Serialize, T: DeserializeOwned>(&self, path: &str, body: &I) -> Result<T> {
+        let body = serde_json::to_vec(body)?;
+        let mut request = self.agent.put(self.address(path)).header("Content-Type", "application/json");
+        if let Some(credential) = self.bearer() {
+            request = request.header("Authorization", credential.as_str());
+        }
+        self.read(path, request.send(&body[..]))
     }
 
     /// Removes, and reads what is answered.
@@ -155,13 +170,11 @@ impl ControlPlane {
         self.credential.as_ref().map(|credential| Zeroizing::new(format!("Bearer {}", credential.as_str())))
     }
 
-    fn send(&self, path: &str, body: &[u8], name: Option<&str>) -> Result<Response<Body>, ureq::Error> {
+    fn send(&self, path: &str, body: &[u8], name: &str) -> Result<Response<Body>, ureq::Error> {
         let mut request = self.agent.post(self.address(path)).header("Content-Type", "application/json");
+        request = request.header(HEADER_IDEMPOTENCY_KEY, name);
         if let Some(credential) = self.bearer() {
             request = request.header("Authorization", credential.as_str());
-        }
-        if let Some(name) = name {
-            request = request.header(HEADER_IDEMPOTENCY_KEY, name);
         }
         request.send(body)
     }
@@ -192,7 +205,7 @@ impl ControlPlane {
     fn accepted(&self, path: &str, answer: Result<Response<Body>, ureq::Error>) -> Result<Vec<u8>> {
         let address = self.address(path);
         let mut answer = answer.map_err(|e| anyhow!("{address} cannot be reached: {e}"))?;
-        let body = read_body(answer.body_mut(), MAX_ANSWER_BYTES)
+        let body = http::read_body(answer.body_mut(), MAX_ANSWER_BYTES)
             .with_context(|| format!("the answer of {address} broke off"))?
             .with_context(|| format!("{address} answered with more than {MAX_ANSWER_BYTES} bytes"))?;
         let status = answer.status();
@@ -204,6 +217,13 @@ impl ControlPlane {
         }
         bail!(unexplained(&address, status, answer.headers().get("location").and_then(|l| l.to_str().ok())))
     }
+}
+
+/// The path below [`PREFIX`] that a link leads on to. Only ever there: a token goes nowhere else.
+fn next_page(link: &str) -> Option<&str> {
+    let (target, parameters) = link.strip_prefix('<')?.split_once('>')?;
+    let is_next = parameters.split(';').any(|parameter| parameter.trim() == "rel=\"next\"");
+    target.strip_prefix(PREFIX).filter(|path| is_next && path.starts_with('/'))
 }
 
 /// How long until what was refused may succeed, where that is soon enough to wait for.
@@ -221,19 +241,6 @@ fn unexplained(address: &str, status: StatusCode, location: Option<&str>) -> Str
     }
 }
 
-/// The body, or `None` where it is longer than `limit` bytes.
-///
-/// # Errors
-/// Those of the connection.
-pub fn read_body(body: &mut Body, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    use io::Read as _;
-    let mut bytes = Vec::new();
-    // The client's own limit is set just above ours, so that ours is the one that speaks.
-    let limited = body.with_config().limit(limit.saturating_add(2));
-    limited.reader().take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    Ok((bytes.len() as u64 <= limit).then_some(bytes))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,7 +253,29 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_link_leads_on_to_the_same_api_and_nowhere_else() {
+        assert_eq!(
+            next_page("</api/v1/nodes?limit=2&cursor=YQ>; rel=\"next\""),
+            Some("/nodes?limit=2&cursor=YQ")
+        );
+        for other in [
+            "<https://evil.example/api/v1/nodes>; rel=\"next\"",
+            "</api/v1/nodes>; rel=\"prev\"",
+            "</api/v1@evil.example>; rel=\"next\"",
+            "/api/v1/nodes",
+            "",
+        ] {
+            assert_eq!(next_page(other), None, "{other}");
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn no_link_makes_the_parser_panic(link in "[<>;/ a-z0-9=\"]{0,40}|\\PC{0,40}") {
+            let _ = next_page(&link);
+        }
+
         #[test]
         fn an_address_that_is_taken_is_taken_again_unchanged(text in "(https?://)?[a-z./?# :0-9]{0,20}|\\PC{0,30}") {
             if let Ok(address) = base_url(&text) {

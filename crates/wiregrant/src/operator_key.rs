@@ -1,5 +1,6 @@
 //! An operator's own key, with which they sign where they are paid. It is made here and kept in a file of theirs.
 
+use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail};
@@ -7,6 +8,8 @@ use data_encoding::BASE64;
 use transparency_log::SigningKey;
 use wiregrant_core::OperatorId;
 use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::private_file::{MAX_SECRET_BYTES, read_text};
 
 /// How the file begins; the form is that of Go's `golang.org/x/mod/sumdb/note`, so that its tools read it too:
 /// `PRIVATE+KEY+<name>+<hex key id>+<base64(0x01 || seed)>`.
@@ -23,6 +26,23 @@ pub struct OperatorKey {
 }
 
 impl OperatorKey {
+    /// Reads the key of this operator.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds none, or another operator's.
+    pub fn read(path: &Path, operator: &OperatorId) -> Result<Self> {
+        let text = Zeroizing::new(read_text(path, MAX_SECRET_BYTES)?);
+        let key: Self = text.parse().with_context(|| format!("--key: {}", path.display()))?;
+        if key.operator != *operator {
+            bail!(
+                "--operator: {operator} is not the key's: {} holds the key of {}",
+                path.display(),
+                key.operator
+            );
+        }
+        Ok(key)
+    }
+
     /// The file's content for a key made of this seed.
     ///
     /// # Errors

@@ -7,13 +7,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
-use support::record::{ADDRESS, CHANGE, Entry, ORIGIN, Story, batch, key};
+use support::record::{ADDRESS, CHANGE, Entry, ORIGIN, Story, batch, cosign, key, witness};
 use support::server::{Answer, Server};
 use support::{Run, wiregrant};
-use transparency_log::Hash;
+use transparency_log::{CosignerKey, Hash, Note, add_cosignature};
 use wiregrant_core::Sats;
 use wiregrant_core::note::{Network, Signed};
-use wiregrant_payout::{Destination, PayoutAddress, build, parse_coins};
+use wiregrant_payout::{Destination, Pay, PayoutAddress, build, parse_coins};
 
 fn answering(value: Value) -> Server {
     Server::start(move |_| Answer::json(200, &value))
@@ -113,6 +113,65 @@ fn a_new_partys_token_goes_into_a_private_file() {
 }
 
 #[test]
+fn a_lost_token_is_recovered_by_what_the_wallet_has_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let [proof, kept] = ["proof", "token"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    let server =
+        answering(json!({ "id": "token-1", "token": "s3cret", "valid_from": "2026-07-09T12:00:00Z" }));
+    let asked = ["token", "recover", "--operator", "nordlicht", "--log", ORIGIN, "--holder", "Anna"];
+    let recover = |more: &[&str]| at(&server, &[&asked[..], more].concat());
+
+    // Without a proof it says what is to be signed, and asks nobody.
+    let shown = recover(&["--json"]).json();
+    let time = shown["signed_at"].as_str().unwrap();
+    let message = format!("wiregrant: nordlicht recovers a token of {ORIGIN} at {time}");
+    assert_eq!(shown["message"], message);
+    let told = recover(&[]);
+    assert!(
+        told.code == 0 && told.out.contains("--proof") && told.out.contains("nordlicht recovers"),
+        "{told:?}"
+    );
+    assert!(server.requests().is_empty());
+
+    // A wallet's file may end with a line feed.
+    fs::write(&proof, "smpAkcwRAIgZRfI\n").unwrap();
+    let given = ["--proof", &proof, "--signed-at", time];
+    let run = recover(&[&given[..], &["--token-out", &kept]].concat());
+    assert!(
+        run.code == 0 && run.out.contains("2026-07-09T12:00:00Z") && !run.out.contains("s3cret"),
+        "{run:?}"
+    );
+    assert_eq!(fs::read_to_string(&kept).unwrap(), "s3cret\n");
+    assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
+    let [request] = &server.requests()[..] else { panic!("{:?}", server.requests()) };
+    assert_eq!(request.line, "POST /api/v1/operators/nordlicht/recovery");
+    assert!(!request.head().contains("authorization"), "whoever lost every token has none to show");
+    assert_eq!(request.json(), json!({ "proof": "smpAkcwRAIgZRfI", "signed_at": time, "holder": "Anna" }));
+    assert_eq!(
+        recover(&given).out,
+        "s3cret\ntoken-1 is valid from 2026-07-09T12:00:00Z on, unless it is revoked before\n"
+    );
+
+    for (more, hint) in [
+        (&["--proof", &proof][..], "--signed-at"),
+        (&["--signed-at", time], "--proof"),
+        (&["--proof", &proof, "--signed-at", "noon"], "noon"),
+        (&["--proof", &proof, "--signed-at", time, "--key", &proof], "--key"),
+    ] {
+        let refused = recover(more);
+        assert!(refused.code == 2 && refused.err.contains(hint), "{more:?}: {refused:?}");
+    }
+    let absent = recover(&["--proof", "/nowhere", "--signed-at", time]);
+    assert!(absent.code == 1 && absent.err.contains("/nowhere"), "{absent:?}");
+    let problem = json!({ "type": "urn:wiregrant:problem:address", "title": "The address cannot be used", "status": 422,
+                          "detail": "the signature does not hold; sign exactly this: wiregrant: nordlicht …" });
+    let server = Server::start(move |_| Answer::json(422, &problem));
+    let refused = at(&server, &[&asked[..], &given[..]].concat());
+    assert!(refused.code == 1 && refused.err.contains("sign exactly this"), "{refused:?}");
+    assert_eq!(server.requests().len(), 1, "a refusal is not asked for again");
+}
+
+#[test]
 fn a_destination_is_signed_offline_by_the_operators_own_key() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key");
@@ -171,7 +230,8 @@ fn a_following_destination_asks_the_control_plane_for_its_place() {
     ];
     let first = wiregrant(sign).out;
     let operator = json!({ "operator": "nordlicht", "vkey": null, "destination":
-        { "sequence": 1, "pay": ADDRESS, "note": first, "signed_by_operator": true } });
+        { "sequence": 1, "pay": ADDRESS, "note": first, "signed_by_operator": true,
+          "ownership_proven": false, "in_force_from": "2026-07-06T12:00:00Z" } });
     let second: Signed<Destination> = Signed::parse(&at(&answering(operator), &sign).out).unwrap();
     assert_eq!((second.content().sequence, second.content().previous), (2, Some(Hash::of(first.as_bytes()))));
 }
@@ -195,9 +255,11 @@ fn terms_have_the_defaults_of_the_format_and_sats_travel_as_strings() {
     );
     assert_eq!(
         server.requests()[0].json(),
-        json!({ "grant": "spring", "title": "Spring", "terms": {
+        json!({ "grant": "spring", "title": "Spring", "state": "open", "terms": {
             "start": "2026-07-06T00:00:00Z", "epochs": 12, "epoch_seconds": 604_800, "unit_bytes": "1000000000", "floor": 10,
-            "minimum_payout_sats": "10000", "close_delay_seconds": 172_800, "challenge_seconds": 259_200, "rule": 1 } })
+            "minimum_payout_sats": "10000", "close_delay_seconds": 172_800, "challenge_seconds": 259_200, "rule": 2,
+            "admission": 0, "approvals": 0, "capacity_mbit_per_second": 0, "ceiling_sats_per_unit": "0", "invited_percent": 0,
+            "operator_share_percent": 100, "peer_cap_bytes": "0", "site_share_percent": 100 } })
     );
     at(&server, &["code", "issue", "--devices", "3", "--quota", "50GB", "--expires", "2026-08-01T00:00:00Z"]);
     assert_eq!(
@@ -233,7 +295,8 @@ fn coins_are_sent_to_the_satoshi() {
     create(CHANGE, &listunspent);
     create(CHANGE, &format!("{txid}:1:29000001:{ADDRESS}\n"));
     let sent = json!({ "batch": "b-1", "grant": "spring", "change": CHANGE, "fee_rate_sat_per_vb": 2, "coins":
-        [{ "outpoint": format!("{txid}:1"), "sats": "29000001", "address": ADDRESS, "previous_tx": null }] });
+        [{ "outpoint": format!("{txid}:1"), "sats": "29000001", "address": ADDRESS, "previous_tx": null, "redeem_script": null }],
+        "replaces": null, "stage": "exported" });
     assert_eq!(
         server.requests().iter().map(support::server::Request::json).collect::<Vec<_>>(),
         [sent.clone(), sent]
@@ -322,7 +385,7 @@ fn an_address_swapped_in_the_database_is_caught_by_the_destination_its_operator_
     let run = check(&elsewhere, &other);
     assert!(run.code == 1 && run.err.contains(&format!("expected {CHANGE}")), "{run:?}");
     let run = check(&destination, &other);
-    assert!(run.code == 1 && run.err.contains("expected number 1 of the record with hash"), "{run:?}");
+    assert!(run.code == 1 && run.err.contains("destination 1: expected the logged note"), "{run:?}");
     let forged = Signed::sign(destination.content().clone(), &key("nordlicht", 9)).unwrap();
     let mut with_forged = before_payment(ADDRESS).0;
     for entry in &mut with_forged.entries {
@@ -340,7 +403,8 @@ fn an_address_swapped_in_the_database_is_caught_by_the_destination_its_operator_
 fn lines_that_passed_are_refused_in_a_transaction_that_could_be_mined_beside_the_first() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (mut story, _) = before_payment(ADDRESS);
+    let (mut story, destination) = before_payment(ADDRESS);
+    fs::write(path("destinations"), destination.note()).unwrap();
     let (first, psbt) = payment();
     let again = wiregrant_payout::Batch { batch: "spring-2".parse().unwrap(), ..first.content().clone() };
     let change = PayoutAddress::parse(CHANGE, Network::Regtest).unwrap();
@@ -369,31 +433,205 @@ fn lines_that_passed_are_refused_in_a_transaction_that_could_be_mined_beside_the
             CHANGE,
             "--public",
             &public,
+            "--destinations",
+            &path("destinations"),
             "--state-dir",
             &state,
         ])
     };
-    story.entries.push(Entry::Batch(again.clone()));
     assert_eq!(check(&story, "note-1", "psbt-1").code, 0);
     assert_eq!(check(&story, "note-1", "psbt-1").code, 0, "the same again is no second payment");
+    story.entries.push(Entry::Batch(again.clone()));
     let run = check(&story, "note-2", "other-coin");
+    assert!(run.code == 1 && run.err.contains("the record names spring-1 that may still be paid"), "{run:?}");
+    // Who funds single grants does not get the notes of others' batches, and is told so.
+    let of_grant = |grant: &str| {
+        let fixed = ["--json", "payout", "check", &path("psbt-1"), "--batch-note", &path("note-1")]
+            .map(str::to_owned);
+        let more = ["--public", &path("public"), "--destinations", &path("destinations"), "--grant", grant];
+        let rest = ["--change", CHANGE, "--state-dir", &path("state")].map(str::to_owned);
+        wiregrant(fixed.into_iter().chain(more.map(str::to_owned)).chain(rest))
+    };
+    let run = of_grant("spring");
+    let exceptions = run.json()["exceptions"].to_string();
+    assert!(run.code == 0 && exceptions.contains("batch spring-2 may still be paid"), "{run:?}");
+    let run = of_grant("autumn");
+    assert!(run.code == 1 && run.err.contains("that --grant names, found one of spring"), "{run:?}");
+    let with_others = |story: &Story, note: &str, psbt: &str| {
+        story.publish(&folder.path().join("public"));
+        let fixed = ["payout", "check", &path(psbt), "--batch-note", &path(note), "--change", CHANGE]
+            .map(str::to_owned);
+        let more = ["--public", &path("public"), "--state-dir", &path("state"), "--others", &path("note-1")]
+            .map(str::to_owned);
+        wiregrant(fixed.into_iter().chain(more))
+    };
+    let run = with_others(&story, "note-2", "other-coin");
+    assert!(run.code == 1 && run.err.contains("in other open batches"), "{run:?}");
+    story.entries.push(Entry::Line("void spring-2 typo".into()));
+
+    // Who signs without the record is told by their own list.
+    fs::write(path("key"), story.statement_key.verifier().to_string()).unwrap();
+    let by_key = |note: &str, psbt: &str| {
+        let (psbt, note, key, state) = (path(psbt), path(note), path("key"), path("state"));
+        let fixed = ["payout", "check", &psbt, "--batch-note", &note, "--change", CHANGE];
+        wiregrant(fixed.into_iter().chain(["--statement-key", &key, "--state-dir", &state]))
+    };
+    let run = by_key("note-2", "other-coin");
     assert!(
         run.code == 1 && run.err.contains("it passed before, in another transaction of batch spring-1"),
         "{run:?}"
     );
-    assert_eq!(check(&story, "note-2", "same-coin").code, 0, "only one of the two can be mined");
-    story.entries.push(Entry::Line("void spring-1 typo".into()));
+
+    // A batch that replaces the first must share a coin with it.
+    let replacing = wiregrant_payout::Batch {
+        batch: "spring-3".parse().unwrap(),
+        replaces: Some("spring-1".parse().unwrap()),
+        ..again
+    };
+    fs::write(path("note-3"), Signed::sign(replacing.clone(), &story.statement_key).unwrap().note()).unwrap();
+    story.entries.push(Entry::Batch(replacing));
+    let run = check(&story, "note-3", "other-coin");
+    assert!(run.code == 1 && run.err.contains("both could be mined"), "{run:?}");
+    assert_eq!(check(&story, "note-3", "same-coin").code, 0, "only one of the two can be mined");
+    story.entries.push(Entry::Line("void spring-1 replaced".into()));
     story.entries.push(Entry::Line("hold spring 1 nordlicht fork".into()));
-    let run = check(&story, "note-2", "same-coin");
+    let run = check(&story, "note-3", "same-coin");
     assert!(run.code == 1 && run.err.contains("it is held"), "{run:?}");
     story.entries.push(Entry::Line("release spring 1 nordlicht".into()));
     let run = check(&story, "note-1", "psbt-1");
     assert!(run.code == 1 && run.err.contains("paid or void"), "{run:?}");
 }
 
+/// Lets this machine have seen everything so many seconds earlier.
+fn remember_longer(state: &std::path::Path, seconds: i64) {
+    for log in fs::read_dir(state.join("logs")).expect("what this program has written") {
+        let seen = log.expect("what this program has written").path().join("seen");
+        let Ok(text) = fs::read_to_string(&seen) else { continue };
+        let older = |line: &str| {
+            let (time, size) = line.split_once(' ').expect("what this program has written");
+            format!("{} {size}\n", time.parse::<i64>().expect("what this program has written") - seconds)
+        };
+        fs::write(&seen, text.lines().map(older).collect::<String>()).expect("what this program has written");
+    }
+}
+
+#[test]
+fn sats_are_signed_for_only_once_the_challenge_window_that_this_machine_saw_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (mut story, destination) = before_payment(ADDRESS);
+    fs::write(path("destinations"), destination.note()).unwrap();
+    for entry in &mut story.entries {
+        match entry {
+            Entry::Terms(note) => note.terms.challenge_seconds = 3_600,
+            Entry::Statement(statement) => statement.terms.challenge_seconds = 3_600,
+            _ => {}
+        }
+    }
+    let (note, psbt) = payment();
+    fs::write(path("psbt"), &psbt).unwrap();
+    fs::write(path("note"), note.note()).unwrap();
+    story.publish(&folder.path().join("public"));
+    let check = || {
+        wiregrant([
+            "payout",
+            "check",
+            &path("psbt"),
+            "--batch-note",
+            &path("note"),
+            "--change",
+            CHANGE,
+            "--public",
+            &path("public"),
+            "--destinations",
+            &path("destinations"),
+            "--state-dir",
+            &path("state"),
+        ])
+    };
+    let run = check();
+    assert!(run.code == 1 && run.err.contains("may be challenged for 3600 s"), "{run:?}");
+    remember_longer(&folder.path().join("state"), 3_500);
+    assert_eq!(check().code, 1);
+    remember_longer(&folder.path().join("state"), 101);
+    let run = check();
+    assert_eq!(run.code, 0, "{run:?}");
+}
+
+#[test]
+fn a_destination_is_paid_once_it_is_known_to_be_old_enough_and_a_young_one_is_an_exception() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let descriptor = "wpkh(tpubDCxX2sYFS5bDkSe5GKKYHjBW7tgyN1R3UchpLJvdbf54ohxeGRtd8MbDUe1cguVHe4vnK68DsuD5MXjxi9EXx16rb9EnNsaF5KT99CinaJz/0/*)";
+    let Pay::Descriptor(keys) = Pay::parse(descriptor, Network::Regtest).unwrap() else { panic!() };
+    let (mut story, first) = before_payment(ADDRESS);
+    let second = Destination {
+        sequence: 2,
+        previous: Some(first.hash()),
+        pay: descriptor.to_owned(),
+        ..first.content().clone()
+    };
+    let second = Signed::sign(second, &key("nordlicht", 3)).unwrap();
+    fs::write(path("destinations"), format!("{}{}", first.note(), second.note())).unwrap();
+    let to = |sequence: u64, address: &str| {
+        let mut batch = payment().0.content().clone();
+        for line in &mut batch.lines {
+            line.destination_sequence = sequence;
+            line.address = address.to_owned();
+        }
+        batch
+    };
+    let fresh = keys.address(1).unwrap().to_string();
+    let at = story.entries.iter().position(|entry| matches!(entry, Entry::Batch(_))).unwrap();
+    story.entries[at] = Entry::Line(format!("destination nordlicht 2 {}", second.hash()));
+    let check = |batch: &wiregrant_payout::Batch| {
+        let mut story = story.clone();
+        story.entries.push(Entry::Batch(batch.clone()));
+        let coins = parse_coins(&format!("{}:0:900000:{CHANGE}", "0f".repeat(32)), Network::Regtest).unwrap();
+        let change = PayoutAddress::parse(CHANGE, Network::Regtest).unwrap();
+        fs::write(path("psbt"), build(batch, &coins, &change, 2).unwrap().to_base64()).unwrap();
+        fs::write(path("note"), Signed::sign(batch.clone(), &story.statement_key).unwrap().note()).unwrap();
+        // Each batch is judged on a record of its own; only when things were seen is shared.
+        let state = tempfile::tempdir_in(folder.path()).unwrap();
+        story.publish(&folder.path().join("public"));
+        let run = || {
+            wiregrant([
+                "--json",
+                "payout",
+                "check",
+                &path("psbt"),
+                "--batch-note",
+                &path("note"),
+                "--change",
+                CHANGE,
+                "--public",
+                &path("public"),
+                "--destinations",
+                &path("destinations"),
+                "--state-dir",
+                state.path().to_str().unwrap(),
+            ])
+        };
+        let young = run();
+        remember_longer(state.path(), 72 * 3_600);
+        (young, run())
+    };
+    let (young, old) = check(&to(2, &fresh));
+    assert!(young.code == 0 && young.json()["exceptions"].to_string().contains("72 hours"), "{young:?}");
+    assert_eq!((old.code, &old.json()["exceptions"]), (0, &json!([])), "{old:?}");
+    let (young, old) = check(&to(1, ADDRESS));
+    assert_eq!((young.code, &young.json()["exceptions"]), (0, &json!([])), "{young:?}");
+    assert!(
+        old.code == 1 && old.err.contains("expected number 2 of the record, which is in force"),
+        "{old:?}"
+    );
+    let (_, swapped) = check(&to(2, ADDRESS));
+    assert!(swapped.code == 1 && swapped.err.contains("of the descriptor"), "{swapped:?}");
+}
+
 #[test]
 fn a_psbt_passes_only_for_the_batch_it_pays() {
-    let (folder, story) = (tempfile::tempdir().unwrap(), before_payment(ADDRESS).0);
+    let (folder, (story, destination)) = (tempfile::tempdir().unwrap(), before_payment(ADDRESS));
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (note, psbt) = payment();
     fs::write(path("psbt"), &psbt).unwrap();
@@ -408,11 +646,37 @@ fn a_psbt_passes_only_for_the_batch_it_pays() {
     let (key_file, public, state) = (path("key"), path("public"), path("state"));
     let by_key = ["--statement-key", &key_file, "--state-dir", &state];
     let by_record = ["--public", &public, "--state-dir", &state];
-    for by in [&by_key[..], &by_record] {
+    fs::write(path("destinations"), destination.note()).unwrap();
+    let destinations = path("destinations");
+    let whole = [&by_record[..], &["--destinations", &destinations]].concat();
+    for (by, code, result, skipped) in [
+        (&by_key[..], 2, "not-all-checked", &["challenge windows", "newest destination"][..]),
+        (&by_record, 2, "not-all-checked", &["newest destination"]),
+        (&whole, 0, "ok", &[]),
+    ] {
         let run = check("psbt", "note", by, CHANGE);
-        assert_eq!((run.code, &run.json()["result"]), (0, &"ok".into()), "{run:?}");
-        assert!(run.json()["not_checked"].to_string().contains("challenge window"), "{run:?}");
+        assert_eq!((run.code, &run.json()["result"]), (code, &result.into()), "{run:?}");
+        let not_checked = run.json()["not_checked"].as_array().unwrap().clone();
+        assert_eq!(not_checked.len(), skipped.len(), "{run:?}");
+        for (said, part) in not_checked.iter().zip(skipped) {
+            assert!(said.as_str().unwrap().contains(part), "{run:?}");
+        }
     }
+    let witness = CosignerKey::new("witness.example/w1", [7; 32]).unwrap();
+    let witness_key = witness.verifier().to_string();
+    let trusted = ["--witness", &witness_key];
+    let run = check("psbt", "note", &[&by_key[..], &trusted].concat(), CHANGE);
+    assert!(run.code == 2 && run.err.contains("--statement-key"), "demanded and then not asked for: {run:?}");
+    let run = check("psbt", "note", &[&whole[..], &trusted].concat(), CHANGE);
+    assert!(run.code == 1 && run.err.contains("cosignatures of 1 of 1 witnesses"), "{run:?}");
+    for log in ["log", "reports"] {
+        let file = folder.path().join("public").join(log).join("checkpoint");
+        let note = Note::parse(&fs::read_to_string(&file).unwrap()).unwrap();
+        let line = witness.cosign(&note.text, 1_780_000_000).unwrap();
+        fs::write(&file, add_cosignature(&note, &line, &witness.verifier()).unwrap().to_string()).unwrap();
+    }
+    let run = check("psbt", "note", &[&whole[..], &trusted].concat(), CHANGE);
+    assert_eq!(run.code, 0, "{run:?}");
     assert_eq!(check("psbt", "note", &by_key, ADDRESS).code, 1);
 
     let mut other = note.content().clone();
@@ -429,6 +693,45 @@ fn a_psbt_passes_only_for_the_batch_it_pays() {
         wiregrant(["payout", "check", &path("psbt"), "--batch-note", &path("note"), "--change", CHANGE]).code,
         2
     );
+}
+
+#[test]
+fn a_payout_is_checked_only_by_a_record_that_the_demanded_witnesses_have_cosigned() {
+    let (folder, (story, destination)) = (tempfile::tempdir().unwrap(), before_payment(ADDRESS));
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (note, psbt) = payment();
+    fs::write(path("psbt"), &psbt).unwrap();
+    fs::write(path("note"), note.note()).unwrap();
+    fs::write(path("destinations"), destination.note()).unwrap();
+    fs::write(path("key"), story.statement_key.verifier().to_string()).unwrap();
+    let public = folder.path().join("public");
+    story.publish(&public);
+    let (one, two) = (witness(1).verifier().to_string(), witness(2).verifier().to_string());
+    let check = |by: &[&str]| {
+        let (psbt, note, state) = (path("psbt"), path("note"), path("state"));
+        let fixed =
+            ["payout", "check", &psbt, "--batch-note", &note, "--change", CHANGE, "--state-dir", &state];
+        wiregrant(fixed.iter().chain(by).chain(&["--witness", &one, "--witness", &two]))
+    };
+    let destinations = path("destinations");
+    let by_record = ["--public", public.to_str().unwrap(), "--destinations", &destinations];
+    cosign(&public, &witness(2));
+    let run = check(&by_record);
+    assert!(run.code == 1 && run.err.contains("witness.example/w1"), "{run:?}");
+    assert_eq!(check(&[&by_record[..], &["--witnesses-required", "1"]].concat()).code, 0);
+    cosign(&public, &witness(1));
+    assert_eq!(check(&by_record).code, 0);
+    let run = check(&[&by_record[..], &["--witnesses-required", "3"]].concat());
+    assert!(run.code == 1 && run.err.contains("--witness: "), "{run:?}");
+
+    // Without the record there is nothing that a witness could have cosigned, and nobody is to think that one had.
+    let run = check(&["--statement-key", &path("key")]);
+    assert!(run.code == 2 && run.err.contains("--witness"), "{run:?}");
+    let key = story.log_key.verifier().to_string();
+    let fixed = ["payout", "check", &path("psbt"), "--batch-note", &path("note"), "--change", CHANGE]
+        .map(str::to_owned);
+    let more = ["--statement-key".to_owned(), path("key"), "--log-key".to_owned(), key];
+    assert_eq!(wiregrant(fixed.into_iter().chain(more)).code, 2);
 }
 
 #[test]

@@ -12,6 +12,7 @@ import re
 import struct
 import sys
 from datetime import datetime, timezone
+from fractions import Fraction
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -24,6 +25,11 @@ TERMS = [
     "challenge-seconds", "close-delay-seconds", "epoch-seconds", "epochs", "floor", "minimum-payout-sats", "rule", "start",
     "unit-bytes",
 ]
+TERMS_OF_RULE_2 = TERMS + [
+    "admission", "approvals", "capacity-mbit-per-second", "ceiling-sats-per-unit", "invited-percent",
+    "operator-share-percent", "peer-cap-bytes", "site-share-percent",
+]
+DUST = 546
 
 
 class Finding(Exception):
@@ -217,8 +223,9 @@ class Lines:
 
 def parse_terms(lines):
     terms = {name: number(value) for name, value in lines.many("term", 2, 1)}
-    require(sorted(terms) == TERMS, "the terms are not all there, or there are more")
-    require(terms["rule"] == 1, "an allocation rule that is not known")
+    require(terms.get("rule") in (1, 2), "an allocation rule that is not known")
+    known = TERMS if terms["rule"] == 1 else sorted(TERMS_OF_RULE_2)
+    require(sorted(terms) == known, "the terms are not all there, or there are more")
     return terms
 
 
@@ -243,9 +250,9 @@ def parse_statement(text):
     s["epochs-left"], s["pot"] = number(lines.one("epochs-left")), sats(lines.one("pot"))
     number(lines.one("issued"))
     s["nodes"] = {
-        identifier(node): (identifier(operator), 0 if units == "-" else number(units))
+        identifier(node): (identifier(operator), 0 if units == "-" else number(units), number(site))
         for node, operator, location, site, units in lines.many("node", 5, 1)
-        if identifier(location) and number(site) >= 0
+        if identifier(location)
     }
     s["adjust"] = [
         (identifier(operator), sats(value, signed=True), reason, number(epoch))
@@ -274,7 +281,47 @@ def split(pot, grant, epoch, units):
     return earned
 
 
-def check_sums(s, last):
+def fill(pot, grant, epoch, terms, nodes):
+    """Rule 2: one level rises for all cells until each is stopped by a bound; what rounding leaves goes by remainder."""
+    by_site = terms["site-share-percent"] < 100
+    cells = {}
+    for operator, count, site in nodes:
+        cell = (operator, site if by_site else 0)
+        cells[cell] = cells.get(cell, 0) + count
+    share = {name: pot * terms[f"{name}-share-percent"] // 100 for name in ("operator", "site")}
+    groups = [(pot, list(cells))]
+    for place, name in enumerate(share):
+        for one in {cell[place] for cell in cells}:
+            groups.append((share[name], [cell for cell in cells if cell[place] == one]))
+    has = {cell: (0, Fraction(0)) for cell, count in cells.items() if count == 0}
+    while len(has) < len(cells):
+        levels = []
+        for most, held in groups:
+            rising = sum(cells[cell] for cell in held if cell not in has)
+            if rising:
+                levels.append((Fraction(most - sum(has[c][0] for c in held if c in has), rising), held))
+        level = min(level for level, _ in levels)
+        stopping = {cell for one, held in levels if one == level for cell in held if cell not in has}
+        ceiling = terms["ceiling-sats-per-unit"]
+        if ceiling and ceiling <= level:
+            level, stopping = Fraction(ceiling), set(cells) - set(has)
+        for cell in stopping:
+            exact = cells[cell] * level
+            has[cell] = (int(exact), exact - int(exact))
+    order = sorted(
+        has, key=lambda cell: (-has[cell][1], sha256(f"{grant}\n{epoch}\n{cell[0]}".encode()), cell[1])
+    )
+    for cell in order:
+        room = all(sum(has[c][0] for c in held) < most for most, held in groups if cell in held)
+        if has[cell][1] and room:
+            has[cell] = (has[cell][0] + 1, has[cell][1])
+    earned = {}
+    for (operator, _), (value, _) in has.items():
+        earned[operator] = earned.get(operator, 0) + value
+    return earned
+
+
+def check_sums(s, last, forfeited):
     """The arithmetic of a statement, by nothing but its lines and the last one's."""
     terms = s["terms"]
     require(s["epochs-left"] == terms["epochs"] - s["epoch"] + 1 >= 1, "epochs-left does not follow from the terms")
@@ -286,9 +333,9 @@ def check_sums(s, last):
     if last:
         earned = sum(line[0] for line in last["operators"].values())
         allotted = last["allotted"] + earned + sum(value for _, value, _, _ in last["adjust"])
-    require(s["allotted"] == allotted, "allotted does not follow from the last statement")
+    require(s["allotted"] == allotted - forfeited, "allotted does not follow from the last statement")
     units, adjusted, brought = {}, {}, {}
-    for operator, count in s["nodes"].values():
+    for operator, count, _ in s["nodes"].values():
         units[operator] = units.get(operator, 0) + count
     for operator, value, _, epoch in s["adjust"]:
         require(1 <= epoch < s["epoch"], "an adjustment of no earlier epoch")
@@ -298,12 +345,20 @@ def check_sums(s, last):
             brought[operator] = line[3]
     for operator in set(units) | set(adjusted) | set(brought):
         require(operator in s["operators"], f"no line for {operator}")
-    earned = split(s["pot"], s["grant"], s["epoch"], {o: units.get(o, 0) for o in s["operators"]})
+    if terms["rule"] == 1:
+        earned = split(s["pot"], s["grant"], s["epoch"], {o: units.get(o, 0) for o in s["operators"]})
+    else:
+        earned = {o: 0 for o in s["operators"]} | fill(s["pot"], s["grant"], s["epoch"], terms, s["nodes"].values())
+    after = s["allotted"] + sum(earned.values()) + sum(adjusted.values())
+    require(after <= s["contributed"], "more is earned and adjusted than was contributed")
+    least = terms["minimum-payout-sats"]
+    if terms["rule"] == 2 and s["epochs-left"] == 1:
+        least = min(least, DUST)
     for operator, (got, had, payable, carried) in s["operators"].items():
         require(had == brought.get(operator, 0), f"brought of {operator} does not follow")
         require(got == earned[operator], f"earned of {operator} does not follow")
         due = had + got + adjusted.get(operator, 0)
-        paid = due if due >= s["terms"]["minimum-payout-sats"] else 0
+        paid = due if due >= least else 0
         require(due >= 0 and [payable, carried] == [paid, due - paid], f"payable of {operator} does not follow")
     require(s["unspent"] == s["pot"] - sum(earned.values()), "unspent does not follow")
 
@@ -313,8 +368,8 @@ class Record:
 
     def __init__(self, folder, log, reports):
         self.folder, self.log, self.reports = folder, log, reports
-        self.statement_key, self.log_key = None, None
-        self.operators, self.nodes, self.grants, self.batches, self.paid = {}, {}, {}, {}, {}
+        self.statement_key, self.log_key, self.log_keys, self.node_keys, self.statement_keys = None, None, [], {}, []
+        self.operators, self.nodes, self.grants, self.batches, self.paid, self.held = {}, {}, {}, {}, {}, {}
         for place, entry in enumerate(log.entries):
             require(len(entry) <= 1000 and entry.isascii(), f"entry {place} is no entry")
             fields = entry.decode().split(" ")
@@ -326,14 +381,22 @@ class Record:
                 raise Finding(f"entry {place}: {entry.decode()!r} has another form") from None
             except Finding as finding:
                 raise Finding(f"entry {place} {entry.decode()!r}: {finding}") from None
-        require(self.log_key, "the record does not name its key")
+        require(self.log_key and self.log_key.text == log.key.text, "the newest key the record names is another one")
 
-    def note(self, digest):
+    def note(self, digest, *keys):
+        """A note under its hash, signed by one of these keys; by the statement key where none is named."""
         raw = read(self.folder / "note" / hash_of(digest).hex())
         require(sha256(raw) == hash_of(digest), "a note is not what its hash says")
         text, signatures = split_note(raw)
-        require(self.statement_key and len(signatures) == 1, "not one signature of a known key")
-        self.statement_key.check(text, signatures)
+        keys = [key for key in keys + (self.statement_key,) if key]
+        require(keys and len(signatures) == 1, "not one signature of a known key")
+        for key in keys[:-1]:
+            try:
+                key.check(text, signatures)
+                return text
+            except Finding:
+                pass
+        keys[-1].check(text, signatures)
         return text
 
     def grant(self, name):
@@ -346,11 +409,28 @@ class Record:
     def on_key(self, place, role, vkey):
         require(role in ("log", "statement"), "a role that is not known")
         if role == "log":
-            require(not self.log_key and vkey == self.log.key.text, "another log key")
-            self.log_key = vkey
+            key = Key(vkey)
+            require(key.name == self.log.origin and vkey not in self.log_keys, "no key that this log may go on with")
+            if self.log_key:
+                self.handed_over(place)
+            self.log_keys.append(vkey)
+            self.log_key = key
         else:
+            require(all(vkey != key.text for key in self.statement_keys), "a statement key comes back")
             self.statement_key = Key(vkey)
+            self.statement_keys.append(self.statement_key)
         require(self.log_key, "`key log` is not the first entry")
+
+    def handed_over(self, place):
+        """The last checkpoint of the key before covers the entry that names the next."""
+        before = self.log_key
+        text, signatures = split_note(read(self.folder / f"checkpoint.{before.id.hex()}"))
+        before.check(text, signatures)
+        lines = text.split("\n")
+        require(len(lines) >= 4 and lines[0] == self.log.origin, "the last checkpoint is of another log")
+        size = number(lines[1])
+        require(place < size, "the last checkpoint of the key before does not cover this entry")
+        require(self.log.root_at(size) == hash_of(lines[2]), "the last checkpoint is of another history")
 
     def on_continues(self, place, origin, size, old_root):
         require(place == 0 and number(size) >= 0 and hash_of(old_root), "`continues` is not the first entry")
@@ -363,10 +443,20 @@ class Record:
         self.known(self.operators, operator)
         require(identifier(node) not in self.nodes and Key(vkey), "a node enrolled twice")
         self.nodes[node] = operator
+        self.node_keys[node] = Key(vkey)
 
     def on_rekey(self, place, node, vkey, digest):
         self.known(self.nodes, node)
-        require(Key(vkey) and hash_of(digest), "no key")
+        former = self.node_keys[node]
+        lines = self.note(digest, former).split("\n")
+        require(len(lines) == 8 and lines[7] == "" and lines[0] == "wiregrant/rekey/v1", "no rekey note")
+        expected = [
+            f"log {self.log.key.name}", f"node {node}", f"operator {self.nodes[node]}", f"former {former.text}", f"vkey {vkey}",
+        ]
+        require(lines[1:6] == expected and vkey != former.text, "the rekey note says something else")
+        require(lines[6].startswith("time ") and unix_seconds(lines[6][5:]), "no time")
+        self.node_keys[node] = Key(vkey)
+        require(self.node_keys[node].name == node, "the key has another name")
 
     def on_retire(self, place, node):
         self.known(self.nodes, node)
@@ -387,14 +477,20 @@ class Record:
         require(number(sequence) == self.operators[operator] and hash_of(digest), "the sequence has a gap")
 
     def on_terms(self, place, grant, digest, first):
-        g = self.grants.setdefault(identifier(grant), {"terms": [], "sums": [], "stays": {}, "statements": []})
+        g = self.grants.setdefault(identifier(grant), {"terms": [], "sums": [], "stays": {}, "statements": [], "forfeited": 0})
         lines = Lines(self.note(digest), "terms")
         require(lines.one("log") == self.log.origin, "terms of another log")
         lines.one("network")
         require(lines.one("grant") == grant, "terms of another grant")
         require(lines.one("previous") == (g["terms"][-1][1] if g["terms"] else "-"), "terms leave some out")
         require(number(first) > len(g["statements"]), "terms for an epoch that is closed")
-        g["terms"].append((number(first), digest, parse_terms(lines)))
+        terms = parse_terms(lines)
+        if g["terms"]:
+            before = g["terms"][-1][2]
+            same = all(terms[name] == before[name] for name in ("start", "epoch-seconds"))
+            require(same and terms["rule"] >= before["rule"], "the calendar changes, or the rule becomes an older one")
+            require(number(first) <= min(terms["epochs"], before["epochs"]), "an epoch is taken away")
+        g["terms"].append((number(first), digest, terms))
         lines.end()
 
     def on_contribute(self, place, grant, value):
@@ -428,12 +524,18 @@ class Record:
             for node, stays in g["stays"].items()
             if any(first <= s["epoch"] and (end is None or s["epoch"] < end) for first, end in stays)
         }
-        require(set(s["nodes"]) == members, "the nodes are not the members")
+        before = {
+            node
+            for node, stays in g["stays"].items()
+            if any(first < s["epoch"] and (end is None or first < end) for first, end in stays)
+        }
+        require(members <= set(s["nodes"]) <= members | before, "the nodes are not the members, now or before")
         require(all(self.nodes[node] == line[0] for node, line in s["nodes"].items()), "a node of another operator")
         size, digest_of_reports = s["reports"]
         require(size >= (last["reports"][0] if last else 0), "the reports shrank")
         require(self.reports.root_at(size) == digest_of_reports, "the reports have another root")
-        check_sums(s, last)
+        check_sums(s, last, g["forfeited"])
+        g["forfeited"] = 0
         s["digest"] = digest
         g["statements"].append(s)
 
@@ -443,14 +545,25 @@ class Record:
         require(operator in statements[int(epoch) - 1]["operators"], "an operator without line")
         return statements[int(epoch) - 1]["operators"][operator]
 
-    def on_hold(self, place, grant, epoch, operator, reason):
+    def on_hold(self, place, grant, epoch, operator, reason=None):
         self.line_of(grant, epoch, operator)
+        require((grant, epoch, operator) not in self.held, "a line is held twice, or after it was forfeited")
+        self.held[grant, epoch, operator] = "held"
 
     def on_release(self, place, grant, epoch, operator, reason=None):
+        require(self.held.pop((grant, epoch, operator), None) == "held", "a line that is not held is released")
+
+    def on_forfeit(self, place, grant, epoch, operator, reason=None):
+        require(self.held.get((grant, epoch, operator)) == "held", "a line that is not held is forfeited")
+        self.held[grant, epoch, operator] = "forfeited"
+        self.grant(grant)["forfeited"] += self.line_of(grant, epoch, operator)[2]
+
+    def on_object(self, place, grant, epoch, operator, reason):
         self.line_of(grant, epoch, operator)
 
-    def on_forfeit(self, place, grant, epoch, operator, reason):
-        self.line_of(grant, epoch, operator)
+    def on_approve(self, place, grant, epoch, people):
+        require(1 <= number(epoch) <= len(self.grant(grant)["statements"]), "an epoch without statement")
+        number(people)
 
     def on_batch(self, place, batch, digest):
         require(identifier(batch) not in self.batches and hash_of(digest), "a batch frozen twice")
@@ -464,7 +577,7 @@ class Record:
         require(re.fullmatch(r"[0-9a-f]{64}", txid), "no txid")
         require(self.batches.get(batch, [0, 0])[1] == "frozen", "no frozen batch")
         self.batches[batch][1] = "paid"
-        lines = Lines(self.note(self.batches[batch][0]), "batch")
+        lines = Lines(self.note(self.batches[batch][0], *self.statement_keys), "batch")
         require(lines.one("log") == self.log.origin, "a batch of another log")
         lines.one("network")
         require(lines.one("batch") == batch, "another batch")
@@ -477,9 +590,28 @@ class Record:
             require(number(sequence) >= 1, "no destination")
             key, total = (operator, grant, epoch), total + sats(value)
             self.paid[key] = self.paid.get(key, 0) + sats(value)
+            require((grant, epoch, operator) not in self.held, "a line is paid that is held or forfeited")
             require(self.paid[key] <= self.line_of(grant, epoch, operator)[2], "more is paid than is payable")
         require(sats(lines.one("total")) == total, "the total is not the sum")
         lines.end()
+
+
+def pages(folder, log, record):
+    """Files beside the logs are those that the signed manifest names."""
+    text, signatures = split_note(read(folder / "manifest"))
+    require(record.statement_key and len(signatures) == 1, "not one signature of a known key")
+    record.statement_key.check(text, signatures)
+    lines = Lines(text, "manifest")
+    require(lines.one("log") == log.origin, "a manifest of another log")
+    size, at = lines.one("record", 2)
+    require(log.root_at(number(size)) == hash_of(at), "a manifest of another record")
+    for path, digest in lines.many("file", 2, 1):
+        parts = path.split("/")
+        good = all(re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", part) for part in parts)
+        require(good and len(path) <= 240, f"{path!r} is no path")
+        require(parts[0] not in ("log", "reports", "api", "manifest"), f"{path} is one of the logs' own")
+        require(sha256(read(folder / path)) == hash_of(digest), f"{path} is not what the manifest says")
+    lines.end()
 
 
 def verify(folder):
@@ -492,7 +624,9 @@ def verify(folder):
         require(kind == "report" and hash_of(digest), "an entry that is no report")
         require(digest not in seen, "a report is logged twice")
         seen.add(digest)
-    Record(folder / "log", log, reports)
+    record = Record(folder / "log", log, reports)
+    if (folder / "manifest").exists():
+        pages(folder, log, record)
     return log, reports
 
 

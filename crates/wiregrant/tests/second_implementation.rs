@@ -7,10 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::record::{Entry, Story, key};
+use support::record::{self, Entry, Story, key};
 use support::{Run, wiregrant};
 use tempfile::TempDir;
-use wiregrant_core::Sats;
+use wiregrant_core::statement::NodeLine;
+use wiregrant_core::{Sats, Units};
 
 /// Debian's own interpreter: its `python3-cryptography` is what the tests install.
 const PYTHON: &str = "/usr/bin/python3";
@@ -92,6 +93,200 @@ fn both_find_a_changed_byte_in_every_published_file() {
         }
     }
     assert!(cases.names.len() > 40);
+    cases.both_find_all_but_the_first();
+}
+
+#[test]
+fn both_follow_a_log_key_under_the_last_checkpoint_of_the_one_before_and_no_other() {
+    let (mut cases, mut story) = (Cases::new(), Story::honest());
+    let before = story.log_key.clone();
+    story.log_key = key(before.name(), 21);
+    story.reports_key = key(story.reports_key.name(), 21);
+    let names = story.entries.len();
+    story.entries.push(Entry::Line(format!("key log {}", story.log_key.verifier())));
+    story.entries.push(Entry::Line("operator vega -".into()));
+    let lines = story.logged().0;
+    let mut other = lines.clone();
+    other.swap(13, 14);
+    let (new, name) = (story.log_key.clone(), format!("checkpoint.{:08x}", before.verifier().key_id()));
+    for (what, lines, size, by) in [
+        ("a key handed over", &lines, names + 1, Some(&before)),
+        ("nothing left by the key before", &lines, 0, None),
+        ("a last checkpoint that does not cover it", &lines, names, Some(&before)),
+        ("one by the new key", &lines, names + 1, Some(&new)),
+        ("one of another history", &other, names + 1, Some(&before)),
+    ] {
+        let public = cases.add(what, &story);
+        if let Some(by) = by {
+            fs::write(public.join("log").join(&name), record::checkpoint(by, &lines[..size])).unwrap();
+        }
+    }
+    cases.both_find_all_but_the_first();
+}
+
+/// Numbers that look like chance and are the same in every run (SplitMix64).
+fn chance(seed: &mut u64, most: u64) -> u64 {
+    *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (*seed ^ (*seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed ^ (mixed >> 31)) % most
+}
+
+#[test]
+fn both_split_a_pot_under_bounds_to_the_same_satoshi() {
+    let (mut cases, mut seed) = (Cases::new(), 2026_u64);
+    for case in 0..60 {
+        let mut one_of = |most| chance(&mut seed, most);
+        let (ceiling, operators, sites) = (one_of(3) * one_of(9_000), 1 + one_of(100), 1 + one_of(100));
+        // The two members may each have their units at one of three sites.
+        let units: Vec<_> = (0..4)
+            .map(|_| (one_of(3), [0, 5, 1_000, 1 << 40][usize::try_from(one_of(4)).unwrap()] + one_of(9)))
+            .collect();
+        let story = Story::bounded(
+            |terms| {
+                terms.ceiling_sats_per_unit = Sats::new(ceiling).unwrap();
+                (terms.operator_share_percent, terms.site_share_percent) = (operators, sites);
+            },
+            |epoch| {
+                let owners = [("node-1", "nordlicht"), ("node-2", "polaris")];
+                let lines = owners.iter().enumerate().map(|(at, (node, operator))| {
+                    let (site, units) = units[at + 2 * (usize::try_from(epoch).unwrap() - 1)];
+                    let line = NodeLine {
+                        operator: operator.parse().unwrap(),
+                        location: "de-fra".parse().unwrap(),
+                        site,
+                        units: Some(Units::new(units).unwrap()),
+                    };
+                    (node.parse().unwrap(), line)
+                });
+                lines.collect()
+            },
+        );
+        cases.add(format!("case {case}"), &story);
+    }
+    for (number, said) in cases.second().into_iter().enumerate() {
+        let run = cases.first(number);
+        assert!(run.code == 0 && said.starts_with("ok: "), "case {number}: {run:?}\nthe second: {said}");
+    }
+}
+
+/// The honest record in which polaris' sats of epoch 2 were held and forfeited, and an epoch 3 that counts them.
+fn forfeited() -> Story {
+    let mut story = Story::honest();
+    let second = story.statement(2).clone();
+    let polaris = "polaris".parse().expect("an id");
+    let mut third = second.clone();
+    (third.epoch, third.epochs_left) = (3, 2);
+    (third.start, third.end) = third.terms.schedule().bounds(3).expect("it has four");
+    record::follow(&mut third, Some(&second), second.operators[&polaris].payable);
+    story.entries.extend([
+        Entry::Line("finding spring node-2 inflated".into()),
+        Entry::Line("hold spring 2 polaris inflated".into()),
+        Entry::Line("object spring 2 polaris miscounted".into()),
+        Entry::Line("forfeit spring 2 polaris inflated".into()),
+        Entry::Statement(Box::new(third)),
+        Entry::Line("approve spring 3 2".into()),
+    ]);
+    story
+}
+
+#[test]
+fn both_follow_a_statement_key_that_is_replaced_and_neither_takes_a_note_of_the_old_one() {
+    let mut cases = Cases::new();
+    let mut story = Story::honest();
+    story.entries.pop(); // which the first key has signed
+    // Between a batch that is frozen and its payment, and before the second statement.
+    let frozen = story.entries.iter().position(|entry| matches!(entry, Entry::Batch(_))).unwrap();
+    let next = key("grants.example/statement", 12);
+    story.entries.insert(frozen + 1, Entry::StatementKey(Box::new(next.clone())));
+    cases.add("replaced", &story);
+    let mut late = story.clone();
+    let announced = late.entries.remove(frozen + 1);
+    late.entries.push(announced);
+    let public = cases.add("the new key signs before it is announced", &late);
+    // As if whoever has the new key had signed the second statement already.
+    let (lines, notes) = late.logged();
+    let (_, ahead) = story.logged();
+    let line = |lines: &[String]| lines.iter().rfind(|line| line.starts_with("statement ")).unwrap().clone();
+    assert_ne!(line(&lines), line(&story.logged().0), "the two keys make two notes");
+    assert_ne!(notes, ahead);
+    std::fs::remove_dir_all(public.join("log")).unwrap();
+    let swapped: Vec<String> = lines
+        .iter()
+        .map(|old| if *old == line(&lines) { line(&story.logged().0) } else { old.clone() })
+        .collect();
+    record::publish_log(&public.join("log"), &late.log_key, &swapped);
+    for (name, note) in notes.into_iter().chain(ahead) {
+        let path = public.join("log/note").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, note).unwrap();
+    }
+    let mut back = story.clone();
+    back.entries.push(Entry::StatementKey(Box::new(back.statement_key.clone())));
+    cases.add("a key that comes back", &back);
+    cases.both_find_all_but_the_first();
+}
+
+#[test]
+fn both_follow_what_was_decided_about_lines() {
+    type Change = fn(&mut Story);
+    fn drop_line(story: &mut Story, begins: &str) {
+        story.entries.retain(|entry| !matches!(entry, Entry::Line(line) if line.starts_with(begins)));
+    }
+    fn add(story: &mut Story, line: &str) {
+        story.entries.push(Entry::Line(line.to_owned()));
+    }
+    let changes: [(&str, Change); 9] = [
+        ("forfeited without being held", |s| drop_line(s, "hold ")),
+        ("forfeited sats that no record forfeited", |s| drop_line(s, "forfeit ")),
+        ("forfeited after the statement that counts it", |s| {
+            drop_line(s, "forfeit ");
+            add(s, "forfeit spring 2 polaris inflated");
+        }),
+        ("released after it was forfeited", |s| add(s, "release spring 2 polaris")),
+        ("held twice", |s| {
+            add(s, "hold spring 2 nordlicht");
+            add(s, "hold spring 2 nordlicht");
+        }),
+        ("a hold on an epoch without statement", |s| add(s, "hold spring 9 polaris")),
+        ("an objection of nobody", |s| add(s, "object spring 2 aurora miscounted")),
+        ("an approval of no statement", |s| add(s, "approve spring 4 2")),
+        ("a held line that is paid", |s| {
+            let paid = s
+                .entries
+                .iter()
+                .position(|e| matches!(e, Entry::Line(line) if line.starts_with("paid ")))
+                .unwrap();
+            s.entries.insert(paid, Entry::Line("hold spring 1 nordlicht".into()));
+        }),
+    ];
+    let mut cases = Cases::new();
+    cases.add("the record with a forfeited line", &forfeited());
+    for (name, change) in changes {
+        let mut story = forfeited();
+        change(&mut story);
+        cases.add(name, &story);
+    }
+    cases.both_find_all_but_the_first();
+}
+
+#[test]
+fn a_node_that_left_may_have_a_line_once_more_and_one_that_never_came_may_not() {
+    let left = |line: &str| {
+        let mut story = Story::honest();
+        let place = story.entries.iter().position(|entry| matches!(entry, Entry::Batch(_))).unwrap();
+        story.entries.insert(place, Entry::Line(line.to_owned()));
+        story
+    };
+    let mut cases = Cases::new();
+    cases.add("a node that left after epoch 1", &left("leave spring node-2 2"));
+    let mut never = left("leave spring node-2 2");
+    let admitted = never
+        .entries
+        .iter_mut()
+        .find(|e| matches!(e, Entry::Line(l) if l.starts_with("admit spring node-2")));
+    *admitted.unwrap() = Entry::Line("admit spring node-2 2".into());
+    cases.add("a node that never took part", &never);
     cases.both_find_all_but_the_first();
 }
 

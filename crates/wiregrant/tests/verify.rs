@@ -84,7 +84,7 @@ fn an_honest_record_holds_and_says_what_was_not_checked() {
     assert_eq!((first.code, &json["result"]), (0, &"ok".into()), "{first:?}");
     assert_eq!(
         (&json["statements"], &json["record"]["size"], &json["reports"]["size"]),
-        (&2.into(), &19.into(), &300.into())
+        (&2.into(), &21.into(), &300.into())
     );
     assert_eq!(json["record"]["origin"], support::record::ORIGIN);
     assert!(
@@ -94,9 +94,43 @@ fn an_honest_record_holds_and_says_what_was_not_checked() {
     );
     let second = world.verify().json();
     assert!(
-        second["not_checked"].to_string().contains("before the checkpoints kept here (19 record and 300"),
+        second["not_checked"].to_string().contains("before the checkpoints kept here (21 record and 300"),
         "{second}"
     );
+}
+
+#[test]
+fn who_waits_longer_than_a_second_at_a_terminal_sees_how_far_it_is() {
+    let world = World::of(&Story::honest());
+    let public = world.public();
+    let server = Server::start(move |request| {
+        // A slow line, so that the few files take seconds.
+        std::thread::sleep(std::time::Duration::from_millis(150));
+        let path = request.line.strip_prefix("GET /").expect("a reading");
+        fs::read(public.join(path)).map_or(Answer::Body(404, Vec::new()), |bytes| Answer::Body(200, bytes))
+    });
+    let state = world.folder.path().join("state");
+    let verify = format!(
+        "{} verify {} --json --state-dir {}",
+        env!("CARGO_BIN_EXE_wiregrant"),
+        server.url(),
+        state.display()
+    );
+    let out = world.folder.path().join("out");
+    // util-linux's `script` gives it a terminal; standard output goes into a file, as for a program that reads the answer.
+    let shown = std::process::Command::new("script")
+        .args(["--quiet", "--return", "--command", &format!("{verify} > {}", out.display()), "/dev/null"])
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("\r[###") && shown.contains("] 9 of 9"), "{shown:?}");
+    assert!(shown.ends_with("\r\u{1b}[K"), "the line is taken away in the end: {shown:?}");
+    let answer: serde_json::Value = serde_json::from_str(&fs::read_to_string(out).unwrap()).unwrap();
+    assert_eq!(answer["result"], "ok");
+
+    // Nobody looks: nothing is shown.
+    let run = world.verify_at(&server.url());
+    assert_eq!((run.code, run.err.as_str()), (0, ""), "{run:?}");
 }
 
 #[test]
@@ -402,7 +436,7 @@ fn a_log_that_grows_while_it_is_read_is_read_again() {
         }
     });
     let run = after.verify_at(&server.url());
-    assert_eq!((run.code, &run.json()["record"]["size"]), (0, &20.into()), "{run:?}");
+    assert_eq!((run.code, &run.json()["record"]["size"]), (0, &22.into()), "{run:?}");
 }
 
 #[test]

@@ -4,8 +4,14 @@ use std::ffi::OsStr;
 use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use crate::failure::Failure;
+
+/// How often it is looked whether a silent child has ended.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Shows the command, runs it to its end and fails unless its exit status is 0.
 pub fn run(command: &mut Command) -> Result<(), Failure> {
@@ -20,8 +26,21 @@ pub fn lines(command: &mut Command, mut tell: impl FnMut(&str)) -> Result<(), Fa
     eprintln!("$ {}", shown(command));
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| not_started(command, &error))?;
     let output = BufReader::new(child.stdout.take().expect("stdout is piped"));
-    output.lines().map_while(Result::ok).for_each(|line| tell(&line));
-    let status = child.wait().map_err(|error| not_started(command, &error))?;
+    let (said, heard) = mpsc::channel();
+    thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));
+    let status = loop {
+        match heard.recv_timeout(LOOK_INTERVAL) {
+            Ok(line) => tell(&line),
+            Err(RecvTimeoutError::Disconnected) => break child.wait(),
+            // Not to the end of the output: a process that was left behind may hold it open.
+            Err(RecvTimeoutError::Timeout) => match child.try_wait() {
+                Ok(None) => {}
+                Ok(Some(status)) => break Ok(status),
+                Err(error) => break Err(error),
+            },
+        }
+    };
+    let status = status.map_err(|error| not_started(command, &error))?;
     if status.success() { Ok(()) } else { Err(Failure::failed(format!("`{}`: {status}", shown(command)))) }
 }
 
@@ -90,6 +109,16 @@ mod tests {
         assert_eq!(failure, Failure::failed("`false`: exit status: 1"));
         let failure = output(Command::new("sh").args(["-c", "echo no such node >&2; exit 3"])).unwrap_err();
         assert!(failure.to_string().ends_with("exit status: 3\nno such node"), "{failure}");
+    }
+
+    #[test]
+    fn whoever_is_left_behind_with_the_output_holds_nobody_up() {
+        let mut told = Vec::new();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo begun; sleep 600 & echo $!"]);
+        assert_eq!(lines(&mut shell, |line| told.push(line.to_owned())), Ok(()));
+        assert_eq!(told[0], "begun");
+        assert!(succeeds(Command::new("kill").arg(&told[1])), "it still runs");
     }
 
     #[test]

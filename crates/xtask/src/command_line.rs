@@ -21,6 +21,9 @@ cargo xtask <command>: runs wiregrant's demo and its tests. Installs what is mis
       and cargo-fuzz). NAME picks one: kill, a target, or fuzz for all targets.
   bench [NAME] [--json]
       Benchmarks, each beside its peer or limit in the same run. Compiles a release build: about 5 minutes.
+  screenshots [--every]
+      Pictures of the main pages into docs/screenshots, taken in a real browser from the samples that the tests
+      keep. --every: of every page, on a desktop and on a phone.
   kernel-test
       The agent's kernel backend on a real kernel WireGuard: this machine's, where it has the module, else
       Debian's cloud kernel in an emulated machine. About 2 minutes; the first run downloads 30 MB.
@@ -36,6 +39,7 @@ pub enum Task {
     Test { selection: Selection },
     Soak { name: Option<String> },
     Bench { arguments: Vec<String> },
+    Screenshots { arguments: Vec<String> },
     KernelTest,
 }
 
@@ -53,12 +57,13 @@ pub fn parse(words: &[String]) -> Result<Task, Failure> {
         "test" => test(rest),
         "soak" => Ok(Task::Soak { name: at_most_one(command, rest)? }),
         "bench" => bench(rest),
+        "screenshots" => screenshots(rest),
         "kernel-test" => match rest {
             [] => Ok(Task::KernelTest),
             [word, ..] => Err(unexpected("kernel-test", word, "nothing")),
         },
         other => Err(Failure::Usage(format!(
-            "there is no command `{other}`; there are demo, test, soak, bench and kernel-test (`cargo xtask` explains each)"
+            "there is no command `{other}`; there are demo, test, soak, bench, screenshots and kernel-test (`cargo xtask` explains each)"
         ))),
     }
 }
@@ -107,6 +112,18 @@ fn bench(words: &[String]) -> Result<Task, Failure> {
     let names: Vec<String> = words.iter().filter(|word| *word != "--json").cloned().collect();
     at_most_one("bench", &names)?;
     Ok(Task::Bench { arguments: words.to_vec() })
+}
+
+fn screenshots(words: &[String]) -> Result<Task, Failure> {
+    let mut rest = words.iter();
+    while let Some(word) = rest.next() {
+        let known =
+            word == "--every" || word.starts_with("--out=") || (word == "--out" && rest.next().is_some());
+        if !known {
+            return Err(unexpected("screenshots", word, "--every and --out DIR"));
+        }
+    }
+    Ok(Task::Screenshots { arguments: words.to_vec() })
 }
 
 fn at_most_one(command: &str, words: &[String]) -> Result<Option<String>, Failure> {
@@ -176,6 +193,15 @@ mod tests {
         assert_eq!(parsed("bench --json log"), Ok(Task::Bench { arguments }));
         for line in ["soak a b", "soak --all", "bench a b", "bench --xml"] {
             assert!(refused(line).contains("does not take"), "{line}");
+        }
+    }
+
+    #[test]
+    fn screenshots_are_of_the_main_pages_or_of_every_page() {
+        let arguments = vec!["--every".to_owned(), "--out".to_owned(), "x".to_owned()];
+        assert_eq!(parsed("screenshots --every --out x"), Ok(Task::Screenshots { arguments }));
+        for line in ["screenshots all", "screenshots --out"] {
+            assert!(refused(line).contains("--every and --out DIR"), "{line}");
         }
     }
 

@@ -25,7 +25,7 @@ const VARIABLE: (&str, &str) = ("WIREGRANT_KERNEL_WIREGUARD", "1");
 pub fn run(checkout: &Checkout) -> Result<(), Failure> {
     let started = clock::now();
     packages::install(&[packages::INTERFACES])?;
-    let test = build(checkout, &["test", "-p", "wiregrant-agent", "--test", "kernel"], "kernel")?;
+    let test = build(checkout, &["test", "--workspace", "--test", "kernel"], "kernel")?;
     on_a_kernel_with_wireguard(checkout, &test, &machine::TEST, |line| println!("  | {line}"))?;
     eprintln!("kernel-test: holds, after {}", clock::shown(started.elapsed()));
     Ok(())
@@ -62,7 +62,8 @@ pub fn in_a_namespace(program: &Path) -> Command {
     command
 }
 
-/// Builds a target that cargo runs by itself (`kernel`, a test; `agent`, a benchmark) and says where cargo put it.
+/// Builds a target that cargo runs by itself (`kernel`, a test; `agent`, a benchmark) and says where cargo put it. To be asked
+/// for as the workspace's: of a package alone, dependencies have other features and are compiled again.
 pub fn build(checkout: &Checkout, arguments: &[&str], name: &str) -> Result<PathBuf, Failure> {
     let mut cargo = checkout.cargo(arguments);
     cargo.args(["--locked", "--no-run", "--message-format=json-render-diagnostics"]);

@@ -5,6 +5,7 @@
 //! In scope: Debian packages, cargo, the virtual machine of the kernel test. Out of scope: anything that
 //! knows wiregrant; the demo, the end-to-end tests and the benchmarks are the testbed's.
 
+mod axe;
 mod bench;
 mod bitcoind;
 mod checkout;
@@ -16,9 +17,13 @@ mod failure;
 mod kernel_test;
 mod packages;
 mod privilege;
+mod schemathesis;
+mod screenshots;
 mod soak;
 mod supply_chain;
 mod test;
+mod test_run;
+mod tool;
 
 use std::process::ExitCode;
 
@@ -48,6 +53,7 @@ fn run(task: Task) -> Result<(), Failure> {
         Task::Test { selection } => test::run(&checkout, selection),
         Task::Soak { name } => soak::run(&checkout, name.as_deref()),
         Task::Bench { arguments } => bench::run(&checkout, &arguments),
+        Task::Screenshots { arguments } => screenshots::run(&checkout, &arguments),
         Task::KernelTest => kernel_test::run(&checkout),
     }
 }

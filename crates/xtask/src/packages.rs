@@ -52,6 +52,12 @@ pub const DEMO: &[Package] = &[
 /// A client of the SOCKS5 service's tests that shares no code with it.
 pub const SOCKS5_CLIENT: &[Package] = &[program("curl", "curl")];
 
+/// The proxy that the handbook names. It serves nobody as the tests run it but on loopback.
+pub const PROXY: &[Package] = &[program("nginx-light", "nginx")];
+
+/// What makes the certificates of the control plane's tests.
+pub const CERTIFICATES: &[Package] = &[program("openssl", "openssl")];
+
 /// What the SOCKS5 service is measured against. Neither serves anybody as Debian installs it.
 pub const SOCKS5_PEERS: &[Package] =
     &[program("microsocks", "microsocks"), program("dante-server", "danted")];
@@ -62,14 +68,42 @@ pub const POSTGRES: &[Package] = &[Package {
     proof: Proof::AnyVersion { folder: "/usr/lib/postgresql", file: "bin/initdb" },
 }];
 
+/// SQLite's own client, whose insert the ingest is measured against; PostgreSQL's comes with the server.
+pub const RAW_INSERT: &[Package] = &[program("sqlite3", "sqlite3")];
+
 /// What judges the units: `systemd-analyze` needs no running systemd.
 pub const UNITS: &[Package] = &[program("systemd", "systemd-analyze"), program("util-linux", "setpriv")];
 
-/// What the second implementation of `verify` is written in.
+/// What the second implementation of `verify` is written in, and what its page checks one entry with.
 pub const SECOND_IMPLEMENTATION: &[Package] = &[
+    program("openssl", "openssl"),
+    program("xxd", "xxd"),
     file("python3", "/usr/bin/python3"),
     file("python3-cryptography", "/usr/lib/python3/dist-packages/cryptography/__init__.py"),
 ];
+
+/// What the pages are looked at with: a browser and what drives it, a decoder of QR codes that shares no code with ours, a parser
+/// that refuses what is not valid HTML, and letters for every language, without which pictures show boxes.
+pub const BROWSER: &[Package] = &[
+    program("chromium", "chromium"),
+    program("chromium-driver", "chromedriver"),
+    program("zbar-tools", "zbarimg"),
+    file("python3-html5lib", "/usr/lib/python3/dist-packages/html5lib/__init__.py"),
+    file("fonts-noto-core", "/usr/share/fonts/truetype/noto/NotoSansArabic-Regular.ttf"),
+    file("fonts-wqy-microhei", "/usr/share/fonts/truetype/wqy/wqy-microhei.ttc"),
+];
+
+/// What public pages are measured against, and a client that tells how long an answer took.
+pub const PAGES_PEER: &[Package] = &[program("nginx-light", "nginx"), program("curl", "curl")];
+
+/// What fetches axe-core.
+pub const NPM: &[Package] = &[program("npm", "npm")];
+
+/// What tools from PyPI are installed with, in folders of their own.
+pub const PYTHON_TOOLS: &[Package] = &[Package {
+    name: "python3-venv",
+    proof: Proof::AnyVersion { folder: "/usr/lib", file: "ensurepip/__main__.py" },
+}];
 
 /// libFuzzer, which the fuzz targets link, is C++.
 pub const FUZZ_TARGETS: &[Package] = &[program("g++", "g++")];

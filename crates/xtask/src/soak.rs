@@ -1,17 +1,29 @@
 //! `soak`: the long runs at full count. `test` runs each of them at a small one.
 
+use std::env;
 use std::fs;
+use std::process::Command;
 
 use crate::checkout::Checkout;
 use crate::child;
 use crate::failure::Failure;
 use crate::packages;
+use crate::tool::Tool;
 
 /// The testbed's kill loops, at the counts the testbed keeps for `WIREGRANT_SOAK=1`.
 const KILL: &str = "kill";
 
+/// The control plane and its database killed under load, at the counts the testbed keeps for `WIREGRANT_SOAK=1`.
+const CONTROL_KILL: &str = "control-kill";
+
 /// The agent's counting: lives judged by the oracle, a spoilt journal at every bit, a week at full rate.
 const COUNTING: &str = "counting";
+
+/// Changes of a public record, each of which `verify` must find by name; the counts are in the test.
+const MUTATIONS: &str = "mutations";
+
+/// The laws of the split and of credit, each for 100,000 cases against a naive oracle.
+const ALLOCATION: &str = "allocation";
 
 /// How many lives of each kind.
 const LIVES: &str = "100000";
@@ -19,8 +31,10 @@ const LIVES: &str = "100000";
 /// The name that means every fuzz target.
 const FUZZ: &str = "fuzz";
 
-/// How long each fuzz target runs.
-const FUZZ_SECONDS: u32 = 1800;
+/// How long each fuzz target runs, unless `WIREGRANT_FUZZ_SECONDS` says otherwise.
+const FUZZ_SECONDS: &str = "1800";
+
+const CARGO_FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2" };
 
 pub fn run(checkout: &Checkout, name: Option<&str>) -> Result<(), Failure> {
     let fuzz_targets = fuzz_targets(checkout);
@@ -30,6 +44,9 @@ pub fn run(checkout: &Checkout, name: Option<&str>) -> Result<(), Failure> {
         match *run {
             KILL => kill(checkout)?,
             COUNTING => counting(checkout)?,
+            CONTROL_KILL => control_kill(checkout)?,
+            MUTATIONS => mutations(checkout)?,
+            ALLOCATION => allocation(checkout)?,
             target => fuzz(checkout, target)?,
         }
     }
@@ -39,14 +56,15 @@ pub fn run(checkout: &Checkout, name: Option<&str>) -> Result<(), Failure> {
 /// The runs that the name means: one of them, `fuzz` for every fuzz target, or all.
 fn chosen<'a>(name: Option<&str>, fuzz_targets: &'a [String]) -> Result<Vec<&'a str>, Failure> {
     let targets = fuzz_targets.iter().map(String::as_str);
-    let all: Vec<&str> = [KILL, COUNTING].into_iter().chain(targets.clone()).collect();
+    let all: Vec<&str> =
+        [KILL, CONTROL_KILL, COUNTING, ALLOCATION, MUTATIONS].into_iter().chain(targets.clone()).collect();
     match name {
         None => Ok(all),
         Some(FUZZ) => Ok(targets.collect()),
         Some(name) => match all.iter().find(|run| **run == name) {
             Some(run) => Ok(vec![*run]),
             None => Err(Failure::Usage(format!(
-                "there is no long run `{name}`; there are {KILL}, {COUNTING}, {FUZZ} (every target), or one target: {}",
+                "there is no long run `{name}`; there are {KILL}, {CONTROL_KILL}, {COUNTING}, {ALLOCATION}, {MUTATIONS}, {FUZZ} (every target), or one target: {}",
                 fuzz_targets.join(", ")
             ))),
         },
@@ -57,7 +75,23 @@ fn kill(checkout: &Checkout) -> Result<(), Failure> {
     packages::install(&[packages::INTERFACES, packages::DEMO])?;
     child::run(&mut checkout.cargo(&["build", "--workspace", "--bins", "--locked"]))?;
     let mut command =
-        checkout.cargo(&["test", "-p", "testbed", "--test", KILL, "--locked", "--", "--nocapture"]);
+        checkout.cargo(&["test", "--workspace", "--test", KILL, "--locked", "--", "--nocapture"]);
+    child::run(command.env("WIREGRANT_SOAK", "1"))
+}
+
+fn control_kill(checkout: &Checkout) -> Result<(), Failure> {
+    packages::install(&[packages::POSTGRES])?;
+    // Optimised, as it runs: how soon it is ready again is held to its limit here.
+    child::run(&mut checkout.cargo(&["build", "--release", "--workspace", "--bins", "--locked"]))?;
+    let test =
+        ["test", "--release", "-p", "testbed", "--test", "control_kill", "--locked", "--", "--nocapture"];
+    let mut command = checkout.cargo(&test);
+    child::run(command.arg("--test-threads=1").env("WIREGRANT_SOAK", "1"))
+}
+
+fn mutations(checkout: &Checkout) -> Result<(), Failure> {
+    let mut command =
+        checkout.cargo(&["test", "-p", "wiregrant", "--test", MUTATIONS, "--locked", "--", "--nocapture"]);
     child::run(command.env("WIREGRANT_SOAK", "1"))
 }
 
@@ -71,21 +105,23 @@ fn counting(checkout: &Checkout) -> Result<(), Failure> {
     Ok(())
 }
 
-fn fuzz(checkout: &Checkout, target: &str) -> Result<(), Failure> {
-    // Fuzzing needs a nightly compiler's instrumentation, so the word after `+` is rustup's.
-    let nightly = |arguments: &[&str]| {
-        let mut command = std::process::Command::new("cargo");
-        command.args(["+nightly", "fuzz"]).args(arguments).current_dir(&checkout.root);
-        command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
-        command
-    };
-    if !child::succeeds(&mut nightly(&["--version"])) {
-        return Err(Failure::failed(
-            "fuzzing needs cargo-fuzz and a nightly compiler:\n  \
-             rustup toolchain install nightly && cargo install cargo-fuzz --locked",
-        ));
+fn allocation(checkout: &Checkout) -> Result<(), Failure> {
+    for (package, tests) in [("wiregrant-payout", "allocation"), ("wiregrant-core", "credit")] {
+        // Optimised: these do nothing but compute.
+        let mut command = checkout.cargo(&["test", "-p", package, "--lib", "--release", "--locked", tests]);
+        child::run(command.env("WIREGRANT_SOAK", "1"))?;
     }
-    child::run(&mut nightly(&["run", target, "--", &format!("-max_total_time={FUZZ_SECONDS}")]))
+    Ok(())
+}
+
+fn fuzz(checkout: &Checkout, target: &str) -> Result<(), Failure> {
+    packages::install(&[packages::FUZZ_TARGETS])?;
+    let mut command = Command::new(CARGO_FUZZ.have(checkout)?);
+    // Coverage guides it on every compiler; sanitizers need a nightly one, and watch over code that this workspace forbids.
+    command.args(["run", "--sanitizer", "none", "--target-dir"]).arg(checkout.target.join("fuzz"));
+    let seconds = env::var("WIREGRANT_FUZZ_SECONDS").unwrap_or_else(|_| FUZZ_SECONDS.to_owned());
+    command.args([target, "--", &format!("-max_total_time={seconds}"), "-timeout=10", "-verbosity=0"]);
+    child::run(command.args(["-print_final_stats=1"]).current_dir(&checkout.root))
 }
 
 /// The targets in `fuzz/fuzz_targets/`, in order; none where that folder is not there.
@@ -108,7 +144,10 @@ mod tests {
     #[test]
     fn a_name_picks_one_run_and_fuzz_picks_all_targets() {
         let targets = ["invitation", "statement"].map(str::to_owned);
-        assert_eq!(chosen(None, &targets), Ok(vec![KILL, COUNTING, "invitation", "statement"]));
+        assert_eq!(
+            chosen(None, &targets),
+            Ok(vec![KILL, CONTROL_KILL, COUNTING, ALLOCATION, MUTATIONS, "invitation", "statement"])
+        );
         assert_eq!(chosen(Some("fuzz"), &targets), Ok(vec!["invitation", "statement"]));
         assert_eq!(chosen(Some("statement"), &targets), Ok(vec!["statement"]));
         assert_eq!(chosen(Some("kill"), &targets), Ok(vec![KILL]));

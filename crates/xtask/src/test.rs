@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::axe;
 use crate::bitcoind;
 use crate::checkout::Checkout;
 use crate::child;
@@ -10,7 +11,9 @@ use crate::failure::Failure;
 use crate::kernel_test;
 use crate::packages;
 use crate::privilege;
+use crate::schemathesis;
 use crate::supply_chain;
+use crate::test_run;
 
 /// Every step by the name that runs it alone, in the order of the full run.
 pub const STEPS: [&str; 11] = [
@@ -81,7 +84,7 @@ fn purpose(step: &str) -> &'static str {
         "lints" => "clippy and the compiler have nothing to say",
         "walls" => "no crate imports what belongs to another",
         "build" => "the binaries that the end-to-end tests start",
-        "tests" => "unit, property, both databases, regtest, end to end",
+        "tests" => "unit, property, both databases, regtest, browser, end to end",
         "docs" => "every link in the documentation leads somewhere",
         "fuzz-targets" => "each of them compiles; `cargo xtask soak fuzz` runs them",
         "supply-chain" => "licences, banned and duplicate crates, sources, advisories",
@@ -94,7 +97,10 @@ fn purpose(step: &str) -> &'static str {
 fn perform(step: &str, checkout: &Checkout, selection: &Selection) -> Result<(), Failure> {
     let cargo = |arguments: &[&str]| checkout.cargo(arguments);
     match step {
-        "packages" => packages().and_then(|()| bitcoind::install(checkout)),
+        "packages" => packages()
+            .and_then(|()| bitcoind::install(checkout))
+            .and_then(|()| axe::install(checkout))
+            .and_then(|()| schemathesis::install(checkout)),
         "format" => toolchain(checkout, "fmt", "rustfmt")
             .and_then(|()| child::run(&mut cargo(&["fmt", "--all", "--check"]))),
         "lints" => toolchain(checkout, "clippy", "clippy").and_then(|()| {
@@ -109,7 +115,8 @@ fn perform(step: &str, checkout: &Checkout, selection: &Selection) -> Result<(),
             ]))
         }),
         "walls" => child::run(&mut cargo(&["test", "-p", "xtask", "--test", "walls", "--locked"])),
-        "build" => child::run(&mut cargo(&["build", "--workspace", "--bins", "--locked"])),
+        // All targets, so that the binaries have the features that the tests need, and are compiled once.
+        "build" => child::run(&mut cargo(&["build", "--workspace", "--all-targets", "--locked"])),
         "tests" if *selection == Selection::Quick => child::run(&mut cargo(&[
             "test",
             "--workspace",
@@ -119,7 +126,7 @@ fn perform(step: &str, checkout: &Checkout, selection: &Selection) -> Result<(),
             "--bins",
             "--locked",
         ])),
-        "tests" => child::run(&mut cargo(&["test", "--workspace", "--locked"])),
+        "tests" => test_run::run(checkout),
         "docs" => child::run(
             cargo(&["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"])
                 .env("RUSTDOCFLAGS", "-D warnings"),
@@ -155,11 +162,15 @@ fn packages() -> Result<(), Failure> {
         packages::INTERFACES,
         packages::DEMO,
         packages::SOCKS5_CLIENT,
+        packages::CERTIFICATES,
+        packages::PROXY,
         packages::POSTGRES,
         packages::SECOND_IMPLEMENTATION,
+        packages::PYTHON_TOOLS,
         packages::FUZZ_TARGETS,
         packages::UNITS,
         packages::EMULATED_MACHINE,
+        packages::BROWSER,
     ])
 }
 

@@ -1,10 +1,16 @@
 //! Benchmarks: each number beside its peer or limit, measured in the same run.
 
-mod agent;
+mod agents;
+mod growth;
+mod ingest;
 pub mod live;
 mod log;
+mod measured;
+pub mod pages;
 mod payout;
 mod socks5;
+mod verify;
+mod year;
 
 use std::borrow::Cow;
 use std::str::FromStr as _;
@@ -20,12 +26,19 @@ use crate::clock;
 type Bench = fn() -> Result<Vec<Row>>;
 
 /// Every benchmark by its name, in the order in which all are run.
-pub const ALL: [(&str, Bench); 5] = [
+pub const ALL: [(&str, Bench); 12] = [
+    ("pages", pages::rows),
     ("log", log::rows),
     ("live", live::rows),
     ("payout", payout::rows),
-    ("agent", agent::rows),
+    ("agent", measured::agent),
+    ("close", measured::close),
     ("socks5", socks5::rows),
+    ("ingest", ingest::rows),
+    ("agents", agents::rows),
+    ("growth", growth::rows),
+    ("year", year::rows),
+    ("verify", verify::rows),
 ];
 
 /// One measured number.

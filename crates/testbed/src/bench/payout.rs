@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use transparency_log::Hash;
 use wiregrant_core::note::{Network, Salt};
 use wiregrant_core::{OperatorId, Sats, Units};
+use wiregrant_payout::allocation::water::{self, Bounds};
 use wiregrant_payout::psbt::parse_coin_line;
 use wiregrant_payout::{Batch, BatchLine, PayoutAddress, Share, allocate, build, check_psbt};
 
@@ -30,6 +31,13 @@ pub fn rows() -> Result<Vec<Row>> {
         ensure!(split.operators.len() as u64 == OPERATORS, "every operator has a line");
         Ok(())
     })?;
+    let bounded = median(|| {
+        let nodes = shares.iter().zip(0_u64..).map(|((operator, share), n)| (operator, n / 3, share.units));
+        let bounds = Bounds { ceiling: Some(3), operator: Some(20_000), site: Some(40_000) };
+        let earned = water::earn(pot, &grant, 1, bounds, nodes);
+        ensure!(earned.len() as u64 == OPERATORS, "every operator has a sum");
+        Ok(())
+    })?;
     let batch = largest_batch()?;
     let change = PayoutAddress::parse(&nobodys_address_of(u32::MAX), Network::Regtest)?;
     let coin_line = format!("{}:0:900000000:{}", "ab".repeat(32), nobodys_address_of(u32::MAX - 1));
@@ -42,6 +50,7 @@ pub fn rows() -> Result<Vec<Row>> {
     })?;
     Ok(vec![
         row("a pot split among 100,000 operators", allocation, ALLOCATION_BAR_US),
+        row("the same of 100,000 nodes under a ceiling and shares", bounded, ALLOCATION_BAR_US),
         row("a batch of 1,000 lines built and checked", payment, BATCH_BAR_US),
     ])
 }

@@ -48,10 +48,13 @@ pub struct Record {
 pub struct Outcome {
     /// By the people's own WireGuard counters, all together.
     pub client: Counters,
-    /// By the node's WireGuard counters, read with `wg`.
+    /// By the node's WireGuard counters, read with `wg` after the cables were pulled.
     pub node: Counters,
-    /// In the control plane's store.
+    /// In the control plane's store at that moment.
     pub reported: Counters,
+    /// Reported between that and the last statement: after the cables were pulled the node still sends keepalives and
+    /// handshakes, into nothing.
+    pub late_bytes: u64,
     /// Units of all statements, in bytes.
     pub credited_bytes: u64,
     /// The credit unit.

@@ -18,6 +18,7 @@ use crate::client;
 use crate::clock;
 use crate::command_line::DemoOptions;
 use crate::control_plane;
+use crate::counters::Counters;
 use crate::node::Pace;
 use crate::process::{self, Process};
 use crate::programs::Programs;
@@ -118,7 +119,7 @@ impl Story {
         self.move_payload()?;
         step("people: their cables are pulled; not one more byte can be counted");
         self.world.network.pull_peoples_cables()?;
-        let node = self.wait_until_reported()?;
+        let (node, reported) = self.wait_until_reported()?;
         let client = self.world.clients_counters()?;
         let epoch = self.schedule.epoch_at(clock::utc_now()).with_context(|| {
             format!(
@@ -127,7 +128,7 @@ impl Story {
             )
         })?;
         let statements = self.await_statement(epoch)?;
-        let reported = self.world.reported()?;
+        let late_bytes = self.world.reported()?.total().saturating_sub(reported.total());
         let batch = self.prepare_payment()?;
         let settled = self.settle(&batch)?;
         let (record, verify) = self.verify()?;
@@ -136,6 +137,7 @@ impl Story {
             client,
             node,
             reported,
+            late_bytes,
             credited_bytes: sums.units.get().saturating_mul(self.unit_bytes),
             unit_bytes: self.unit_bytes,
             payouts: payouts(&batch)?,
@@ -218,13 +220,12 @@ impl Story {
         Ok(())
     }
 
-    fn wait_until_reported(&mut self) -> Result<crate::counters::Counters> {
-        let counted = self.world.wait_until_reported(MOMENT)?;
-        step(&format!(
-            "node: {} bytes counted, all of them reported and acknowledged",
-            thousands(counted.total())
-        ));
-        Ok(counted)
+    /// The node's counters, and what is reported of them, as they were when both were the same.
+    fn wait_until_reported(&mut self) -> Result<(Counters, Counters)> {
+        let (counted, reported) = self.world.wait_until_reported(MOMENT)?;
+        let total = thousands(counted.total());
+        step(&format!("node: {total} bytes counted, all of them reported and acknowledged"));
+        Ok((counted, reported))
     }
 
     /// Waits for the control plane to close the epoch by itself.

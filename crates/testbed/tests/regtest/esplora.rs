@@ -64,7 +64,7 @@ fn told(node: &CoreRpc, path: &str) -> Option<String> {
         }
         ["tx", txid, "merkle-proof"] => {
             let block: Value = node.call("getblock", &json!([wallet(txid)?["blockhash"], 1])).ok()?;
-            Some(merkle_proof(txid, &block))
+            Some(merkle_proof(txid, &block).to_string())
         }
         ["tx", txid, "outspend", vout] => Some(outspend(node, txid, vout.parse().ok()?)),
         _ => None,
@@ -85,7 +85,8 @@ fn outspend(node: &CoreRpc, txid: &str, vout: u32) -> String {
     json!({ "spent": spender.is_some(), "txid": spender }).to_string()
 }
 
-fn merkle_proof(txid: &str, block: &Value) -> String {
+/// The way from a transaction up to the header of its block, which is given as `getblock` shows it.
+pub fn merkle_proof(txid: &str, block: &Value) -> Value {
     let ids = block["tx"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().parse::<Txid>().unwrap());
     let mut level: Vec<[u8; 32]> = ids.map(Txid::to_byte_array).collect();
     let leaf = txid.parse::<Txid>().unwrap().to_byte_array();
@@ -99,7 +100,7 @@ fn merkle_proof(txid: &str, block: &Value) -> String {
         level = level.chunks(2).map(|pair| TxMerkleNode::hash(&pair.concat()).to_byte_array()).collect();
         at /= 2;
     }
-    json!({ "merkle": merkle, "pos": place }).to_string()
+    json!({ "merkle": merkle, "pos": place })
 }
 
 #[test]

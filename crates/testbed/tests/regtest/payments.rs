@@ -35,13 +35,12 @@ impl Chain {
         let node = Bitcoind::start(folder.path()).unwrap();
         node.fill_wallet().unwrap();
         let source = CoreRpc::open(&node.url, node.cookie_file.clone(), Network::Regtest).unwrap();
-        Self {
-            node,
-            source: Box::new(source),
-            followed: Followed::default(),
-            watch: Watch::default(),
-            _folder: folder,
-        }
+        Self::of(node, Box::new(source), folder)
+    }
+
+    /// The same of a node with a filled wallet that runs in a folder, seen through another source.
+    pub fn of(node: Bitcoind, source: Box<dyn ChainSource>, folder: TempDir) -> Self {
+        Self { node, source, followed: Followed::default(), watch: Watch::default(), _folder: folder }
     }
 
     /// Watches for these batches from now on.

@@ -85,6 +85,8 @@ fn enrolment(name: &InterfaceName, backend: &str) -> Enrolment {
             "fd09::1/64".parse().expect("an address"),
         ],
         listen_port: 51820,
+        pin: None,
+        former_vkeys: Vec::new(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The account against an interface that knows what truly moved.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use wiregrant_core::usage_report::{Class, Service};
@@ -16,7 +16,7 @@ fn reading(received: u64, sent: u64) -> Reading {
 }
 
 fn span(before: Reading, after: Reading) -> Span {
-    Span { instance: 3, before, after, fresh: false, missing: false }
+    Span { instance: 3, before, after, fresh: false, missing: false, torn: false }
 }
 
 /// Bytes that pass quickly between two looks.
@@ -67,6 +67,8 @@ struct World {
     cookies: u64,
     /// What an agent knows of it.
     state: State,
+    /// Who was not there at the last reading, and was not added since.
+    missing: BTreeSet<WireGuardPublicKey>,
 }
 
 impl World {
@@ -93,10 +95,19 @@ impl World {
             })
             .collect();
         then.into_iter().for_each(|burst| self.pass(burst));
-        let missing = self.state.meter.known().iter().any(|known| !peers.iter().any(|p| p.peer == *known));
-        let statistics = Some(Span { missing, ..span(before, self.statistics) });
+        let mut absent = self.state.meter.known();
+        absent.retain(|known| !peers.iter().any(|p| p.peer == *known));
+        let torn = !absent.is_subset(&self.missing);
+        let missing = !absent.is_empty() && !torn;
+        let gone: Vec<_> =
+            if missing { std::mem::take(&mut absent).into_iter().collect() } else { Vec::new() };
+        self.missing = absent;
+        let statistics = Some(Span { missing, torn, ..span(before, self.statistics) });
         let time = Some(Timestamp::from_unix_seconds(0).unwrap());
-        self.state.apply(Record::Sample(Sample { time, epoch: None, peers, statistics }));
+        self.state.apply(Record::Sample(Sample { time, epoch: None, peer_cap: None, peers, statistics }));
+        if missing {
+            self.state.apply(Record::Removed { peers: gone });
+        }
     }
 
     fn live(&mut self, event: Event) {
@@ -118,6 +129,7 @@ impl World {
             Event::Added(peer) => {
                 if let Entry::Vacant(place) = self.peers.entry(peer) {
                     place.insert(Reading::default());
+                    self.missing.remove(&key(peer));
                     self.state.apply(Record::Added { peers: vec![key(peer)] });
                 }
             }
@@ -169,7 +181,9 @@ proptest! {
         let mut world = World::default();
         world.read(None, None);
         history.into_iter().for_each(|event| world.live(event));
-        // What passed during a reading may hide a gap until a quiet one.
+        // What passed during a reading may hide a gap until a quiet one, and absence in one says nothing.
+        world.read(None, None);
+        world.read(None, None);
         world.read(None, None);
         let shown = plus(world.counted(), reading(0, world.state.conservation.unattributed()));
         prop_assert_eq!(shown, world.truth);
@@ -180,7 +194,9 @@ proptest! {
         history in proptest::collection::vec(seen_alike_by_all(), 0..60),
     ) {
         let mut world = World::default();
-        for event in [Event::Read(None, None)].into_iter().chain(history).chain([Event::Read(None, None)]) {
+        // Twice for who is absent, and once more for what nobody misses.
+        let last = [Event::Read(None, None), Event::Read(None, None), Event::Read(None, None)];
+        for event in [Event::Read(None, None)].into_iter().chain(history).chain(last) {
             world.live(match event {
                 Event::Read(..) => Event::Read(None, None),
                 other => other,
@@ -196,7 +212,10 @@ fn bytes_after_the_last_reading_of_a_removed_peer_count_once() {
     account.account(Some(&span(reading(0, 0), reading(0, 0))), Reading::default());
     account.departed();
     let grown = span(reading(100, 60), reading(100, 60));
-    assert_eq!(account.account(Some(&grown), reading(90, 50)), reading(10, 10));
+    // What one reading shows may be of somebody whom it lacks.
+    assert_eq!(account.account(Some(&grown), reading(90, 50)), Reading::default());
+    assert!(account.is_news(&grown));
+    assert_eq!(account.account(Some(&grown), Reading::default()), reading(10, 10));
     assert_eq!(account.account(Some(&grown), Reading::default()), Reading::default());
     assert_eq!((account.recovered(), account.is_news(&grown)), (reading(10, 10), false));
 }
@@ -214,7 +233,13 @@ fn an_interface_that_was_not_watched_from_its_beginning_is_accounted_for_as_it_i
     account.departed();
     assert_eq!(account.account(Some(&another), reading(7, 7)), Reading::default());
     let made = Span { instance: 5, fresh: true, ..another };
-    assert_eq!(account.account(Some(&made), reading(60, 7)), reading(10, 0), "watched from its beginning");
+    assert_eq!(account.account(Some(&made), reading(60, 7)), Reading::default());
+    let made = Span { fresh: false, ..made };
+    assert_eq!(
+        account.account(Some(&made), Reading::default()),
+        reading(10, 0),
+        "watched from its beginning"
+    );
 }
 
 #[test]
@@ -233,5 +258,32 @@ fn a_packet_dropped_on_its_way_out_hides_no_later_gap() {
     account.account(Some(&span(reading(10, 10), reading(10, 10))), reading(10, 1_000));
     account.departed();
     let later = span(reading(10, 30), reading(10, 30));
+    assert_eq!(account.account(Some(&later), Reading::default()), Reading::default());
     assert_eq!(account.account(Some(&later), Reading::default()), reading(0, 20));
+}
+
+#[test]
+fn a_reading_that_lacks_somebody_whom_nobody_knew_recovers_nothing_of_them() {
+    let mut account = Conservation::default();
+    account.account(Some(&span(reading(0, 0), reading(0, 0))), Reading::default());
+    let unseen = span(reading(10, 20), reading(10, 20));
+    assert_eq!(account.account(Some(&unseen), Reading::default()), Reading::default());
+    // Their own counters tell it all.
+    assert_eq!(account.account(Some(&unseen), reading(10, 20)), Reading::default());
+    assert_eq!((account.recovered(), account.is_news(&unseen)), (Reading::default(), false));
+}
+
+#[test]
+fn what_moved_after_the_reading_that_first_lacked_a_peer_is_not_recovered_while_it_is_missing() {
+    let mut account = Conservation::default();
+    account.account(Some(&span(reading(0, 0), reading(0, 0))), Reading::default());
+    let lacked = Span { torn: true, ..span(reading(10, 20), reading(10, 20)) };
+    assert_eq!(account.account(Some(&lacked), Reading::default()), Reading::default());
+    // Somebody has added it again, and this reading is torn.
+    let again = Span { missing: true, ..span(reading(15, 27), reading(15, 27)) };
+    assert_eq!(account.account(Some(&again), Reading::default()), reading(10, 20));
+    assert_eq!(account.account(Some(&again), Reading::default()), Reading::default());
+    // Its own counters tell the rest.
+    let there = span(reading(15, 27), reading(15, 27));
+    assert_eq!(account.account(Some(&there), reading(5, 7)), Reading::default());
 }

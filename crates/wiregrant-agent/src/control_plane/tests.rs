@@ -49,7 +49,7 @@ const NOWHERE: &str = "http://127.0.0.1:1";
 #[test]
 fn every_address_is_tried_and_the_one_that_answered_is_tried_first_from_then_on() {
     let (url, served) = server(vec![answer(200, HEAD), answer(200, HEAD)]);
-    let control_plane = ControlPlane::new(&[NOWHERE.to_owned(), format!("{url}/")]);
+    let control_plane = ControlPlane::new(&[NOWHERE.to_owned(), format!("{url}/")], None);
     for _ in 0..2 {
         assert_eq!(control_plane.head(&identity(), now()).unwrap().sequence, 0);
     }
@@ -60,7 +60,7 @@ fn every_address_is_tried_and_the_one_that_answered_is_tried_first_from_then_on(
 #[test]
 fn a_request_is_signed_over_what_is_sent_and_no_nonce_comes_twice() {
     let (url, served) = server(vec![answer(200, HEAD), answer(200, HEAD)]);
-    let control_plane = ControlPlane::new(&[url]);
+    let control_plane = ControlPlane::new(&[url], None);
     (0..2).for_each(|_| drop(control_plane.head(&identity(), now()).unwrap()));
     let heads = served.join().unwrap();
     let header = |head: &[String], name: &str| {
@@ -86,7 +86,7 @@ fn a_request_is_signed_over_what_is_sent_and_no_nonce_comes_twice() {
 fn a_problem_is_the_control_planes_word_and_no_other_address_is_asked() {
     let problem = serde_json::to_string(&Problem::new(ProblemKind::NodeFrozen, "since Monday")).unwrap();
     let (url, served) = server(vec![answer(409, &problem)]);
-    let control_plane = ControlPlane::new(&[url, NOWHERE.to_owned()]);
+    let control_plane = ControlPlane::new(&[url, NOWHERE.to_owned()], None);
     match control_plane.report(&identity(), now(), "note") {
         Err(ControlPlaneError::Problem(problem)) => assert!(problem.is(ProblemKind::NodeFrozen)),
         other => panic!("{other:?}"),
@@ -100,7 +100,7 @@ fn whoever_answers_without_being_the_control_plane_is_passed_over() {
     let (redirect, second) =
         server(vec!["HTTP/1.1 302 X\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n".into()]);
     let (url, third) = server(vec![answer(200, HEAD)]);
-    let control_plane = ControlPlane::new(&[gateway, redirect, url]);
+    let control_plane = ControlPlane::new(&[gateway, redirect, url], None);
     assert!(control_plane.head(&identity(), now()).is_ok());
     [first, second, third].into_iter().for_each(|served| drop(served.join().unwrap()));
 }
@@ -109,7 +109,7 @@ fn whoever_answers_without_being_the_control_plane_is_passed_over() {
 fn an_endless_or_senseless_answer_is_an_error_that_names_who_gave_it() {
     let endless = format!("HTTP/1.1 409 X\r\nconnection: close\r\n\r\n{}", "a".repeat(1 << 17));
     let (url, served) = server(vec![endless, answer(200, "{}")]);
-    let control_plane = ControlPlane::new(std::slice::from_ref(&url));
+    let control_plane = ControlPlane::new(std::slice::from_ref(&url), None);
     let error = control_plane.head(&identity(), now()).unwrap_err().to_string();
     assert!(error.contains("no control plane answers") && error.contains(&url), "{error}");
     let error = control_plane.head(&identity(), now()).unwrap_err().to_string();
@@ -126,4 +126,22 @@ fn a_control_plane_that_asks_for_time_gets_it_and_no_more_than_the_longest_wait(
     assert_eq!(asked_to_wait(&told), Duration::from_secs(7));
     assert_eq!(asked_to_wait(&refused(busy.retry_after(1_000_000))), CAP);
     assert_eq!(asked_to_wait(&anyhow::anyhow!("the disk is full")), Duration::ZERO);
+}
+
+#[test]
+fn a_busy_control_plane_leads_to_the_next_and_is_heard_where_no_other_says_more() {
+    let busy = || {
+        let problem = Problem::new(ProblemKind::Busy, "come back");
+        answer(503, &serde_json::to_string(&problem).unwrap())
+    };
+    let (first, first_served) = server(vec![busy(), busy()]);
+    let (second, second_served) = server(vec![answer(200, HEAD), busy()]);
+    let control_plane = ControlPlane::new(&[first, second, NOWHERE.to_owned()], None);
+    assert_eq!(control_plane.head(&identity(), now()).unwrap().sequence, 0);
+    let refusal = control_plane.head(&identity(), now()).unwrap_err();
+    let is_busy = matches!(&refusal, ControlPlaneError::Problem(problem) if problem.is(ProblemKind::Busy));
+    assert!(is_busy, "{refusal}");
+    for served in [first_served, second_served] {
+        assert_eq!(served.join().unwrap().len(), 2, "both were asked both times");
+    }
 }

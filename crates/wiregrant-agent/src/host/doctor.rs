@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::endpoint::DEFAULT_PORT;
 use crate::enrolment::Enrolment;
 use crate::health::Health;
+use crate::pinned;
 use crate::state_dir::StateDir;
 use crate::wireguard::InterfaceName;
 
@@ -350,7 +351,7 @@ fn control_plane(enrolment: Option<&Enrolment>) -> Vec<Check> {
     };
     let configuration =
         ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(REQUEST_TIMEOUT));
-    let http: ureq::Agent = configuration.build().into();
+    let http = pinned::client(configuration.build(), enrolment.pin);
     let ask = |url: &String| match http.get(format!("{}/healthz", url.trim_end_matches('/'))).call() {
         Ok(answer) if answer.status().is_success() => Check::ok("control plane", format!("{url} answers")),
         Ok(answer) => {

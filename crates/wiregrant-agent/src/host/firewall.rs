@@ -1,12 +1,13 @@
 //! The firewall: keeps the policy's table in the kernel as it should be, and forwarding on behind it.
 
 use ipnet::IpNet;
+use wiregrant_core::socks5::metering::Rates;
 
 use super::accounting::{self, Accounting};
 use super::default_route::Egress;
 use super::policy::{self, Policy};
 use super::{forwarding, nft};
-use crate::config::{Budget, Config};
+use crate::config::Config;
 use crate::state_dir::StateDir;
 use crate::wireguard::InterfaceName;
 
@@ -15,7 +16,7 @@ pub struct Firewall {
     tunnel: InterfaceName,
     addresses: Vec<IpNet>,
     config: crate::config::Firewall,
-    budget: Budget,
+    rates: Rates,
     dir: StateDir,
     boot_id: String,
     /// The way out that was found last.
@@ -40,7 +41,7 @@ impl Firewall {
             tunnel,
             addresses: addresses.to_vec(),
             config: config.firewall.clone(),
-            budget: config.budget.clone(),
+            rates: config.tunnel_rates(),
             dir: dir.clone(),
             boot_id: boot_id.to_owned(),
             egress: None,
@@ -75,7 +76,7 @@ impl Firewall {
             addresses: &self.addresses,
             egress,
             firewall: &self.config,
-            budget: &self.budget,
+            rates: self.rates,
         };
         let (text, table) = (policy.text(), policy::table(&self.tunnel));
         let found = nft::list(&table);
@@ -112,7 +113,7 @@ impl Firewall {
     /// # Errors
     /// When its table cannot be removed.
     pub fn choose(&mut self, config: &Config) -> anyhow::Result<()> {
-        self.budget = config.budget.clone();
+        self.rates = config.tunnel_rates();
         let was_enabled = std::mem::replace(&mut self.config, config.firewall.clone()).enabled;
         if was_enabled && !self.config.enabled {
             self.applied = None;

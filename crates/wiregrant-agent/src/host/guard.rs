@@ -77,10 +77,12 @@ impl Keeper {
             }
         }
         let peers = self.wanted.as_ref().map_or(0, |wanted| wanted.peers.len());
+        let port = self.settings.listen_port;
         let (backend, peers) = (self.interface.kind(), u64::try_from(peers).unwrap_or(u64::MAX));
         let Some(accounting) = self.guard.as_mut().and_then(|guard| guard.firewall.accounting()) else {
             return;
         };
+        accounting.at_port(port);
         if let Err(error) = accounting.check(counted, backend, peers, now.monotonic) {
             tracing::warn!("cross-check: {error:#}");
         }

@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use wiregrant_core::socks5::metering::Rates;
 
 use super::default_route::Egress;
 use super::rates::{self, Direction};
-use crate::config::{Budget, Firewall};
+use crate::config::Firewall;
 use crate::wireguard::InterfaceName;
 
 /// Where nobody may go through the tunnel: what the IANA special-purpose registries (RFC 6890) keep off the Internet, multicast
@@ -53,7 +54,7 @@ pub struct Policy<'a> {
     /// The operator's word.
     pub firewall: &'a Firewall,
     /// Its rates.
-    pub budget: &'a Budget,
+    pub rates: Rates,
 }
 
 /// The name of an interface's policy table.
@@ -72,7 +73,7 @@ impl Policy<'_> {
             let _ = writeln!(text, "{line}");
         };
         line("comment \"made by wiregrant-agent; removed by wiregrant-agent down\"");
-        line(rates::sets(self.budget).trim_end());
+        line(rates::sets(self.rates).trim_end());
         line("chain early {\ntype filter hook prerouting priority raw; policy accept;");
         line(&format!("iifname \"{tunnel}\" goto arriving\n}}\nchain arriving {{"));
         self.arriving().iter().for_each(|rule| line(rule));
@@ -82,7 +83,7 @@ impl Policy<'_> {
         self.out_of_tunnel().iter().for_each(|rule| line(rule));
         line("}\nchain into_tunnel {");
         line("ct state established,related goto answers\ndrop\n}\nchain answers {");
-        rates::rules(self.budget, Direction::Down).iter().for_each(|rule| line(rule));
+        rates::rules(self.rates, Direction::Down).iter().for_each(|rule| line(rule));
         line("tcp flags syn tcp option maxseg size set rt mtu\naccept\n}");
         line("chain input {\ntype filter hook input priority filter; policy accept;");
         line(&format!("iifname \"{tunnel}\" goto to_host\n}}\nchain to_host {{"));
@@ -130,7 +131,7 @@ impl Policy<'_> {
     /// No rule here asks whether a connection is established: a network that is blocked today is blocked for who is in it.
     fn out_of_tunnel(&self) -> Vec<String> {
         let refuse = "reject with icmpx type admin-prohibited";
-        let mut rules = rates::rules(self.budget, Direction::Up);
+        let mut rules = rates::rules(self.rates, Direction::Up);
         rules.push(format!("oifname \"{}\" drop", self.tunnel));
         rules.push("tcp flags syn tcp option maxseg size set rt mtu".to_owned());
         let ports: BTreeSet<u16> = self.firewall.blocked_ports.iter().copied().collect();
@@ -205,17 +206,15 @@ fn set<T: ToString>(elements: impl IntoIterator<Item = T>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use super::*;
 
     fn text(egress: &Egress, firewall: &Firewall) -> String {
         let addresses = ["10.64.0.1/22", "fd77:6772::1/64"].map(|address| address.parse().unwrap());
         let tunnel = "wg-grant0".parse().unwrap();
-        let budget = &Budget {
-            megabits_per_second: Some(100),
-            device_megabits_per_second: Some(10),
-            ..Budget::default()
-        };
-        Policy { tunnel: &tunnel, addresses: &addresses, egress, firewall, budget }.text()
+        let rates = Rates { all: NonZeroU64::new(12_500_000), device: NonZeroU64::new(1_250_000) };
+        Policy { tunnel: &tunnel, addresses: &addresses, egress, firewall, rates }.text()
     }
 
     fn egress(v4: Option<&str>, v6: Option<&str>) -> Egress {

@@ -5,11 +5,10 @@
 //! holds over a second and more, and `BURST_MILLISECONDS` come on top.
 
 use std::fmt::Write as _;
+use std::num::NonZeroU64;
 
-use crate::config::Budget;
+use wiregrant_core::socks5::metering::Rates;
 
-/// Bytes a second of one megabit a second.
-const BYTES_OF_MEGABIT: u64 = 1_000_000 / 8;
 /// What may pass at once beyond a second's worth: a packet joined from many segments is judged whole.
 const BURST_MILLISECONDS: u64 = 100;
 /// A packet joined by the kernel has at most 64 KiB; a smaller burst could refuse each of them.
@@ -41,9 +40,9 @@ impl Direction {
 
 /// The sets that the rules of [`rules`] fill, one for each way and version.
 #[must_use]
-pub fn sets(budget: &Budget) -> String {
+pub fn sets(rates: Rates) -> String {
     let mut text = String::new();
-    if budget.device_megabits_per_second.is_none() {
+    if rates.device.is_none() {
         return text;
     }
     for way in ["up", "down"] {
@@ -59,23 +58,24 @@ pub fn sets(budget: &Budget) -> String {
 
 /// The rules that drop what is too much. A device's comes first: what it may not send does not use up what all may.
 #[must_use]
-pub fn rules(budget: &Budget, direction: Direction) -> Vec<String> {
+pub fn rules(rates: Rates, direction: Direction) -> Vec<String> {
     let (way, address) = direction.names();
     let mut rules = Vec::new();
-    if let Some(limit) = budget.device_megabits_per_second.map(limit) {
+    if let Some(limit) = rates.device.map(limit) {
         for (version, word) in [("v4", "ip"), ("v6", "ip6")] {
             rules.push(format!("update @{way}_{version} {{ {word} {address} {limit} }} drop"));
         }
     }
-    if let Some(limit) = budget.megabits_per_second.map(limit) {
+    if let Some(limit) = rates.all.map(limit) {
         rules.push(format!("{limit} drop"));
     }
     rules
 }
 
-fn limit(megabits_per_second: u64) -> String {
-    let rate = megabits_per_second.saturating_mul(BYTES_OF_MEGABIT);
-    let burst = (rate / 1000).saturating_mul(BURST_MILLISECONDS).clamp(LEAST_BURST_BYTES, MOST_BURST_BYTES);
+/// Of so many bytes a second.
+fn limit(rate: NonZeroU64) -> String {
+    let burst =
+        (rate.get() / 1000).saturating_mul(BURST_MILLISECONDS).clamp(LEAST_BURST_BYTES, MOST_BURST_BYTES);
     format!("limit rate over {rate} bytes/second burst {burst} bytes")
 }
 
@@ -85,32 +85,32 @@ mod tests {
 
     #[test]
     fn without_a_budget_there_is_no_rule() {
-        let budget = Budget::default();
-        assert_eq!(sets(&budget), "");
-        assert_eq!(rules(&budget, Direction::Up), Vec::<String>::new());
+        let none = Rates::default();
+        assert_eq!(sets(none), "");
+        assert_eq!(rules(none, Direction::Up), Vec::<String>::new());
     }
 
     #[test]
     fn a_device_is_the_source_upwards_and_the_destination_downwards() {
-        let budget = Budget {
-            device_megabits_per_second: Some(8),
-            megabits_per_second: Some(80),
-            ..Budget::default()
-        };
+        let rates = Rates { device: NonZeroU64::new(1_000_000), all: NonZeroU64::new(10_000_000) };
         let limit = "limit rate over 1000000 bytes/second burst 100000 bytes";
         let expected = [
             format!("update @up_v4 {{ ip saddr {limit} }} drop"),
             format!("update @up_v6 {{ ip6 saddr {limit} }} drop"),
             "limit rate over 10000000 bytes/second burst 1000000 bytes drop".to_owned(),
         ];
-        assert_eq!(rules(&budget, Direction::Up), expected);
-        assert!(rules(&budget, Direction::Down)[0].contains("@down_v4 { ip daddr"));
-        assert!(sets(&budget).contains("set down_v6 {\ntype ipv6_addr; size 65536;"));
+        assert_eq!(rules(rates, Direction::Up), expected);
+        assert!(rules(rates, Direction::Down)[0].contains("@down_v4 { ip daddr"));
+        assert!(sets(rates).contains("set down_v6 {\ntype ipv6_addr; size 65536;"));
     }
 
     #[test]
     fn the_greatest_and_the_least_rate_are_ones_that_the_kernel_takes() {
-        assert_eq!(limit(1_000_000), "limit rate over 125000000000 bytes/second burst 1073741824 bytes");
-        assert_eq!(limit(1), "limit rate over 125000 bytes/second burst 65536 bytes");
+        let limit = |rate| limit(NonZeroU64::new(rate).unwrap());
+        assert_eq!(
+            limit(125_000_000_000),
+            "limit rate over 125000000000 bytes/second burst 1073741824 bytes"
+        );
+        assert_eq!(limit(125_000), "limit rate over 125000 bytes/second burst 65536 bytes");
     }
 }

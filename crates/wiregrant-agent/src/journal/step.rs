@@ -20,7 +20,10 @@ pub fn cut(file: &File, length: u64) -> io::Result<()> {
 /// Makes what was written durable.
 pub fn sync(file: &File) -> io::Result<()> {
     check()?;
-    file.sync_data()
+    file.sync_data()?;
+    #[cfg(test)]
+    fault::synced(file)?;
+    Ok(())
 }
 
 /// A step without bytes.
@@ -34,8 +37,10 @@ pub fn check() -> io::Result<()> {
 /// What may befall an agent at one of its steps. Of the thread's own, as tests run side by side.
 #[cfg(test)]
 pub mod fault {
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
+    use std::fs::File;
     use std::io;
+    use std::os::unix::fs::FileExt as _;
 
     #[derive(Clone, Copy)]
     enum Fate {
@@ -49,6 +54,25 @@ pub mod fault {
 
     thread_local! {
         static FATE: Cell<Fate> = const { Cell::new(Fate::Spared) };
+        static DISK: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+    }
+
+    /// From here on what a power cut would leave of the last synced file is kept.
+    pub fn watch_the_disk() {
+        DISK.set(Some(Vec::new()));
+    }
+
+    /// The bytes of the file that was synced last as they were then: a power cut leaves these, and nothing that was written since.
+    pub fn after_a_power_cut() -> Vec<u8> {
+        DISK.with_borrow(|disk| disk.clone().expect("the disk is watched"))
+    }
+
+    pub(super) fn synced(file: &File) -> io::Result<()> {
+        DISK.with_borrow_mut(|disk| {
+            let Some(disk) = disk else { return Ok(()) };
+            disk.resize(usize::try_from(file.metadata()?.len()).expect("it fits"), 0);
+            file.read_exact_at(disk, 0)
+        })
     }
 
     /// The agent ends at the n-th step from now, `part` 256ths into it.

@@ -75,8 +75,31 @@ fn a_mark_or_name_that_the_disk_spoilt_is_mended_and_nothing_lost() {
 }
 
 #[test]
+fn after_a_power_cut_damage_to_the_very_last_record_is_told_too() {
+    let (_folder, path, mut journal) = journal_of(&[]);
+    fault::watch_the_disk();
+    for record in ["one", "two", "three"] {
+        let before = load(&path).unwrap().mark;
+        journal.append(record.as_bytes()).unwrap();
+        let disk = fault::after_a_power_cut();
+        assert_eq!(read(&disk).mark, journal.mark, "{record}: what was appended is there");
+        for position in before.end..disk.len() {
+            let mut flipped = disk.clone();
+            flipped[position] ^= 1;
+            let lost = disk.len() - before.end;
+            assert_eq!(
+                read(&flipped).damage,
+                Some(Damage { offset: before.end, lost }),
+                "{record} {position}"
+            );
+            assert!(read(&disk[..position]).damage.is_some(), "{record} cut at {position}");
+        }
+    }
+}
+
+#[test]
 fn killed_at_any_step_of_any_write_a_record_counts_wholly_or_not_at_all() {
-    for (steps, part) in (0..24).flat_map(|steps| [0, 1, 128, 255].map(|part| (steps, part))) {
+    for (steps, part) in (0..32).flat_map(|steps| [0, 1, 128, 255].map(|part| (steps, part))) {
         let (_folder, path, mut journal) = journal_of(&["zero"]);
         fault::after(steps, part);
         let mut acknowledged = vec!["zero".to_owned()];

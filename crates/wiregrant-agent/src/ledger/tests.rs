@@ -41,6 +41,7 @@ fn sample(seconds: u64) -> Record {
     Record::Sample(Sample {
         time: Some(at(seconds)),
         epoch: epoch(),
+        peer_cap: None,
         peers: peers.collect(),
         statistics: None,
     })

@@ -24,6 +24,9 @@ pub struct TestCourier {
     /// Answers with the proof of another entry.
     proves_another: Cell<bool>,
     heads_asked: Cell<u32>,
+    /// It was restored, and asks under this word for what was acknowledged from an index on.
+    asks: RefCell<Option<(String, u64)>>,
+    shown: RefCell<Vec<NewReceipts>>,
 }
 
 fn unreachable() -> ControlPlaneError {
@@ -33,12 +36,19 @@ fn unreachable() -> ControlPlaneError {
 impl Courier for TestCourier {
     fn head(&self, _: &NodeIdentity, _: Timestamp) -> Result<ReportHead, ControlPlaneError> {
         self.heads_asked.set(self.heads_asked.get() + 1);
+        self.restored()?;
         let accepted = self.accepted.borrow();
         let sequence = u64::try_from(accepted.len()).unwrap();
         Ok(ReportHead { sequence, note: accepted.last().cloned() })
     }
 
+    fn receipts(&self, _: &NodeIdentity, _: Timestamp, shown: &NewReceipts) -> Result<(), ControlPlaneError> {
+        self.shown.borrow_mut().push(shown.clone());
+        Ok(())
+    }
+
     fn report(&self, _: &NodeIdentity, _: Timestamp, note: &str) -> Result<String, ControlPlaneError> {
+        self.restored()?;
         if let Some(kind) = self.refusal.get() {
             return Err(ControlPlaneError::Problem(Box::new(Problem::new(kind, "by the script"))));
         }
@@ -69,6 +79,22 @@ impl Courier for TestCourier {
 }
 
 impl TestCourier {
+    /// What a control plane is that was brought back from an old backup: with fewer reports, and the log of those.
+    fn forget_beyond(&self, left: usize) {
+        self.accepted.borrow_mut().truncate(left);
+        let mut tree = MemoryTree::default();
+        for note in self.accepted.borrow().iter() {
+            tree.push(leaf_hash(report_entry(Hash::of(note.as_bytes())).as_bytes()));
+        }
+        *self.tree.borrow_mut() = tree;
+    }
+
+    fn restored(&self) -> Result<(), ControlPlaneError> {
+        let Some((word, from)) = self.asks.borrow().clone() else { return Ok(()) };
+        let problem = Problem::new(ProblemKind::CatchingUp, "by the script");
+        Err(ControlPlaneError::Problem(Box::new(problem.with("asked", word).with("from_index", from))))
+    }
+
     fn deliver(&self, node: &TestNode) -> anyhow::Result<Delivery> {
         deliver(&node.keeper, self, || node.moment(), Salt([7; 16]))
     }
@@ -195,15 +221,51 @@ fn a_head_that_another_key_signed_stops_signing() {
 }
 
 #[test]
-fn a_control_plane_that_lost_reports_is_told_apart_from_one_that_is_ahead() {
+fn a_control_plane_that_lost_reports_is_given_them_again_unchanged() {
+    let (mut node, courier) = (node_with_cuts(3), TestCourier::default());
+    courier.deliver_all(&node);
+    let before = courier.accepted.borrow().clone();
+    for left in [1, 0] {
+        courier.forget_beyond(left);
+        node.restart();
+        node.desired(&[0], Some(membership())).unwrap();
+        cut(&mut node);
+        courier.deliver_all(&node);
+        let accepted = courier.accepted.borrow();
+        assert_eq!(accepted[..3], before, "from {left} on");
+        assert_eq!(accepted.len(), if left == 1 { 4 } else { 5 });
+    }
+}
+
+#[test]
+fn a_control_plane_that_lost_what_the_node_has_no_more_is_told_apart_from_one_that_is_ahead() {
     let (mut node, courier) = (node_with_cuts(2), TestCourier::default());
     courier.deliver_all(&node);
+    std::fs::remove_file(node.keeper().dir.acknowledgements()).unwrap();
     courier.accepted.borrow_mut().truncate(1);
     node.keeper().in_step = false;
     cut(&mut node);
     let error = courier.deliver(&node).unwrap_err().to_string();
     assert!(error.contains("last report is 1") && error.contains("acknowledged 2"), "{error}");
     assert_eq!(courier.accepted.borrow().len(), 1);
+}
+
+#[test]
+fn a_report_that_is_taken_for_delivered_has_its_proof_on_the_disk() {
+    let (node, courier) = (node_with_cuts(2), TestCourier::default());
+    let path = node.keeper().dir.acknowledgements();
+    std::fs::create_dir(&path).unwrap(); // nothing can be written there
+    assert!(courier.deliver(&node).is_err());
+    assert_eq!((acknowledged(&node), courier.accepted.borrow().len()), (0, 1));
+    std::fs::remove_dir(&path).unwrap();
+    courier.deliver_all(&node);
+    let (kept, damaged) = Acknowledgements::read(&path).unwrap();
+    assert_eq!((kept.len(), damaged, acknowledged(&node)), (2, 0, 2));
+    for (kept, accepted) in kept.values().zip(courier.accepted.borrow().iter()) {
+        assert_eq!(kept.note, *accepted);
+        let report = Signed::parse(&kept.note).unwrap();
+        Chain::check_proof(&report, &kept.proof, &log_key(REPORTS).verifier()).unwrap();
+    }
 }
 
 #[test]
@@ -249,4 +311,46 @@ fn a_refusal_for_good_is_known_as_one_until_a_report_gets_through() {
         courier.deliver_all(&node);
         assert_eq!((courier.totals(), &node.keeper().undelivered), (vec![10, 20], &None), "{kind:?}");
     }
+}
+
+#[test]
+fn a_restored_control_plane_is_shown_what_it_had_acknowledged_once_and_then_gets_it_again() {
+    let mut node = node_with_cuts(3);
+    let courier = TestCourier::default();
+    courier.deliver_all(&node);
+    cut(&mut node);
+    courier.forget_beyond(1);
+    *courier.asks.borrow_mut() = Some(("first".to_owned(), 1));
+    assert!(courier.deliver(&node).is_err(), "it takes no report before it has caught up");
+    assert_eq!(courier.deliver(&node).unwrap(), Delivery::Shown { receipts: 2 });
+    assert!(courier.deliver(&node).is_err());
+    assert!(courier.deliver(&node).is_err(), "it is not shown the same twice");
+    let shown = courier.shown.take();
+    assert_eq!(shown.len(), 1);
+    assert!(shown[0].last);
+    let sequences: Vec<_> = shown[0].receipts.iter().map(|shown| report_of(&shown.note).sequence).collect();
+    assert_eq!(sequences, [2, 3]);
+
+    *courier.asks.borrow_mut() = Some(("second".to_owned(), 9));
+    assert!(courier.deliver(&node).is_err());
+    assert_eq!(courier.deliver(&node).unwrap(), Delivery::Shown { receipts: 0 });
+    assert_eq!(courier.shown.take(), [NewReceipts { receipts: Vec::new(), last: true }]);
+
+    *courier.asks.borrow_mut() = None;
+    courier.deliver_all(&node);
+    assert_eq!(courier.accepted.borrow().len(), 4);
+}
+
+#[test]
+fn what_was_acknowledged_is_sent_again_although_nothing_else_is_due() {
+    let node = node_with_cuts(2);
+    let courier = TestCourier::default();
+    courier.deliver_all(&node);
+    courier.forget_beyond(0);
+    let asked =
+        Problem::new(ProblemKind::CatchingUp, "by the script").with("asked", "word").with("from_index", 0);
+    node.keeper().refused(&ControlPlaneError::Problem(Box::new(asked)), node.moment());
+    assert_eq!(courier.deliver(&node).unwrap(), Delivery::Shown { receipts: 2 });
+    courier.deliver_all(&node);
+    assert_eq!(courier.accepted.borrow().len(), 2);
 }

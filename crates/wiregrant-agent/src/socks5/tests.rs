@@ -56,7 +56,7 @@ impl World {
 
     fn answer(&mut self, question: Question) -> Answer {
         match question {
-            Question::Serve { logins, refused_networks } => {
+            Question::Serve { logins, refused_networks, .. } => {
                 assert!(!refused_networks.is_empty(), "the tunnel's own networks");
                 self.served = logins.into_iter().map(|login| login.username.to_string()).collect();
             }

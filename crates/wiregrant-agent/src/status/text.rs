@@ -7,6 +7,7 @@ use wiregrant_core::api::{Pause, UsageLine};
 
 use super::Status;
 use crate::clock::ClockState;
+use crate::witnessed::Witnessing;
 
 /// Lines of a name and what is to be said of it.
 #[derive(Default)]
@@ -26,6 +27,7 @@ impl Status {
         self.node(&mut lines);
         self.usage(&mut lines);
         self.reports(&mut lines, now);
+        self.witnessing(&mut lines);
         self.journal(&mut lines);
         self.contact(&mut lines);
         lines.0
@@ -97,6 +99,19 @@ impl Status {
         if let Some(error) = &self.delivery_error {
             let what = "it is repeated, and bytes count on";
             lines.line("", format!("the last attempt at a delivery failed: {error}; {what}"));
+        }
+    }
+
+    fn witnessing(&self, lines: &mut Lines) {
+        if let Some(Witnessing { at, error }) = &self.witnessing {
+            let seen = at.map(|at| format!("cosigned by the demanded witnesses, as of {at}"));
+            lines.line("public logs", seen.as_deref().unwrap_or("not seen yet as witnesses cosigned them"));
+            if let Some(error) = error {
+                lines.line("", format!("the last look failed: {error}"));
+            }
+        }
+        for file in &self.evidence {
+            lines.line("evidence", format!("{}, for `wiregrant verify proof`", file.display()));
         }
     }
 

@@ -1,10 +1,12 @@
 //! WireGuard in the Linux kernel: the interface through `defguard_wireguard_rs`, peers and counters through [`super::netlink`].
 //!
-//! The library sets peers one by one on sockets of their own and takes a torn dump for a whole one. It is used on an interface
-//! without peers only: its call that configures an interface replaces all peers, which zeroes every counter and drops every
-//! session. The library prints what it reads at `trace` level of the `log` crate; the agent must not install a logger for it.
+//! The library makes the link and gives it key, port, MTU and addresses. It sets peers one by one on sockets of their own and takes a
+//! torn dump for a whole one. It is used on an interface without peers only: its call that configures an interface replaces all
+//! peers, which zeroes every counter and drops every session, and takes all addresses away first. On a live one, what is missing is
+//! added by [`link::converge`]. The library prints what it reads at `trace` level of the `log` crate; the agent must not install a logger for it.
 
 use defguard_wireguard_rs::error::WireguardInterfaceError;
+use defguard_wireguard_rs::net::IpAddrMask;
 use defguard_wireguard_rs::{InterfaceConfiguration, WGApi, WireguardInterfaceApi};
 use ipnet::IpNet;
 use rustix::io::Errno;
@@ -88,15 +90,19 @@ impl Kernel {
         link::delete(self.name.as_str())
     }
 
-    /// Sets key and port of an interface without peers. On any other it would drop them.
+    /// Sets key, port, MTU and addresses of an interface without peers. On any other it would drop them.
     fn configure_new(&self, settings: &InterfaceSettings) -> Result<(), WireGuardError> {
         let mut configuration = InterfaceConfiguration {
             name: self.name.to_string(),
             prvkey: settings.private_key.to_base64(),
-            addresses: Vec::new(),
+            addresses: settings
+                .addresses
+                .iter()
+                .map(|address| IpAddrMask::new(address.addr(), address.prefix_len()))
+                .collect(),
             port: settings.listen_port,
             peers: Vec::new(),
-            mtu: None,
+            mtu: Some(settings.mtu.into()),
             fwmark: None,
         };
         let result = self.api.configure_interface(&configuration);
@@ -128,16 +134,20 @@ impl Interface for Kernel {
     }
 
     fn ensure_interface(&mut self, settings: &InterfaceSettings) -> Result<Ensured, WireGuardError> {
-        let ensured = match link::find(&self.name)? {
-            None => {
-                link::add_wireguard(self.name.as_str())?;
-                self.configure_new(settings)?;
-                Ensured::Created
-            }
-            Some(link) if link.kind == "wireguard" => self.adopt(settings)?,
-            Some(link) => {
-                return Err(WireGuardError::OtherKind { name: self.name.to_string(), kind: link.kind });
-            }
+        if link::find(&self.name)?.is_none() {
+            // To the library a link of this name that appeared meanwhile is as good as a new one: it is looked at again.
+            self.api.create_interface().map_err(|error| WireGuardError::Kernel {
+                name: self.name.to_string(),
+                message: format!(
+                    "the link cannot be made ({error}): that needs root or CAP_NET_ADMIN, and a kernel with WireGuard"
+                ),
+            })?;
+        }
+        let name = self.name.to_string();
+        let ensured = match link::find(&self.name)?.map(|link| link.kind) {
+            Some(kind) if kind == "wireguard" => self.adopt(settings)?,
+            Some(kind) => return Err(WireGuardError::OtherKind { name, kind }),
+            None => return Err(WireGuardError::Gone { name }),
         };
         link::converge(&self.name, settings)?;
         Ok(ensured)

@@ -1,7 +1,7 @@
-//! The network link under a WireGuard interface: its kind, addresses, MTU and state, through iproute2.
+//! The network link under a live WireGuard interface: its kind, addresses, MTU and state, through iproute2.
 //!
-//! `ip` is called rather than netlink spoken, because the netlink library at hand loses the reason of a refusal, takes any
-//! link of the right name for its own, and can set addresses only after removing all.
+//! `ip` is called rather than the library that makes new links, because that loses the reason of a refusal, takes any link of the
+//! right name for its own, and sets addresses only after removing all.
 
 use std::io;
 use std::process::{Command, Output};
@@ -37,7 +37,7 @@ pub fn find(name: &InterfaceName) -> Result<Option<Link>, WireGuardError> {
 }
 
 /// Makes a WireGuard link of the kernel's. A link of this name that appeared meanwhile is an error, never adopted here.
-pub fn add_wireguard(name: &str) -> Result<(), WireGuardError> {
+fn add_wireguard(name: &str) -> Result<(), WireGuardError> {
     run(&["link", "add", "dev", name, "type", "wireguard"])
 }
 

@@ -160,8 +160,12 @@ impl Connection {
     fn device(&mut self, name: &InterfaceName) -> Result<Device, NetlinkError> {
         let conversation = self.ask(&mut request::device_dump(self.family, name))?;
         let mut dump = Dump::begin(conversation);
+        let mut longest = 0;
         let device = loop {
-            let step = self.receive().and_then(|answer| dump.take(answer));
+            let step = self.receive().and_then(|answer| {
+                longest = longest.max(answer.len());
+                dump.take(answer)
+            });
             match step {
                 Ok(Step::More(more)) => dump = more,
                 Ok(Step::Whole(device)) => break Ok(device),
@@ -169,7 +173,7 @@ impl Connection {
             }
         };
         // It held the node's private key and the clients' addresses.
-        self.answer.as_mut_slice().zeroize();
+        self.answer[..longest].zeroize();
         device
     }
 

@@ -1,5 +1,8 @@
 //! A control plane of the tests' own: it checks what a node sends by the code everybody else uses, and keeps all of it.
 
+// Each test binary compiles this of its own, and none uses all of it.
+#![allow(dead_code)]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
@@ -7,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use data_encoding::BASE64;
+use serde_json::Value;
 use transparency_log::{Checkpoint, LogProof, MemoryTree, SigningKey, Verifier, leaf_hash};
 use wiregrant_agent::clock;
 use wiregrant_core::Timestamp;
@@ -24,6 +28,51 @@ use wiregrant_core::usage_report::UsageReport;
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOG: &str = "grants.example/record";
 const REPORTS: &str = "grants.example/reports";
+
+/// A version of the control plane, as seen from the agent's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Version {
+    /// A minor version earlier: what was added since is not in its answers, and it knows no changes of peers.
+    Before,
+    /// The same.
+    #[default]
+    Same,
+    /// A minor version later: its answers hold more than the agent knows, wherever they can.
+    After,
+}
+
+impl Version {
+    /// This version's answer as that one gives it.
+    fn spoken(self, body: &str) -> String {
+        let Ok(mut answer) = serde_json::from_str(body) else { return body.to_owned() };
+        match self {
+            Self::Same => return body.to_owned(),
+            Self::Before => {
+                if let Value::Object(fields) = &mut answer {
+                    fields.retain(|name, _| name != "changes" && name != "former");
+                }
+            }
+            Self::After => add_to_all(&mut answer),
+        }
+        answer.to_string()
+    }
+}
+
+/// Adds a field to every object.
+fn add_to_all(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(add_to_all),
+        Value::Object(fields) => {
+            // Its keys are epochs.
+            fields
+                .iter_mut()
+                .filter(|(name, _)| *name != "peer_caps")
+                .for_each(|(_, field)| add_to_all(field));
+            fields.insert("a_later_versions_field".into(), serde_json::json!({ "of": ["any", "kind"] }));
+        }
+        _ => {}
+    }
+}
 
 /// What the control plane wants, has and says.
 #[derive(Default)]
@@ -44,6 +93,8 @@ pub struct Script {
     pub asked: Vec<String>,
     /// Answers all requests with this.
     pub refusal: Option<ProblemKind>,
+    /// Which version it answers like.
+    pub version: Version,
     /// How many connections it closes without an answer, after it has done what was asked.
     pub lost_answers: u32,
     /// The revision that the node was told last, and its peers.
@@ -71,9 +122,14 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Listens on the loopback of the network namespace it is called in.
     pub fn start() -> Self {
+        Self::start_as(Version::Same)
+    }
+
+    /// The same, of a version.
+    pub fn start_as(version: Version) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let script = Arc::new((Mutex::new(Script::default()), Condvar::new()));
+        let script = Arc::new((Mutex::new(Script { version, ..Script::default() }), Condvar::new()));
         let shared = Arc::clone(&script);
         thread::spawn(move || {
             for stream in listener.incoming().filter_map(Result::ok) {
@@ -181,7 +237,10 @@ fn serve(stream: &TcpStream, shared: &(Mutex<Script>, Condvar)) {
     let Some(asked) = Asked::read(stream) else { return };
     let (status, content_type, body) = match answer(&asked, shared) {
         Ok(body) if body.is_empty() => (204, "application/json", body),
-        Ok(body) if body.starts_with('{') => (200, "application/json", body),
+        Ok(body) if body.starts_with('{') => {
+            let version = shared.0.lock().expect("no test panics holding it").version;
+            (200, "application/json", version.spoken(&body))
+        }
         Ok(body) => (200, "text/plain", body),
         Err(problem) => {
             let json = serde_json::to_string(&problem).expect("texts serialise");
@@ -227,7 +286,8 @@ fn answer(asked: &Asked, shared: &(Mutex<Script>, Condvar)) -> Result<String, Pr
             shared.1.notify_all();
             let unchanged = |script: &mut Script| script.revision == known;
             let (mut script, _) = shared.1.wait_timeout_while(script, wait, unchanged).expect("no panic");
-            let changes = script.told(known, query.contains("changes=true"));
+            let may_be_changes = query.contains("changes=true") && script.version != Version::Before;
+            let changes = script.told(known, may_be_changes);
             Ok(json(&Desired {
                 revision: script.revision,
                 peers: (script.revision != known && changes.is_none()).then(|| script.peers.clone()),
@@ -276,6 +336,7 @@ fn join(script: &mut Script, asked: &Asked) -> Joined {
         reports_vkey: log_key(REPORTS).verifier().to_string(),
         addresses: vec!["10.9.0.1/16".parse().expect("ip"), "fd09::1/64".parse().expect("ip")],
         listen_port: 51820,
+        former: Vec::new(),
     }
 }
 

@@ -16,7 +16,7 @@ use wiregrant_core::peer::DesiredPeer;
 use wiregrant_core::usage_report::Class;
 use wiregrant_core::{Bytes, WireGuardPublicKey};
 
-use super::control_plane::{ControlPlane, Script};
+use super::control_plane::{ControlPlane, Script, Version};
 use super::support::{Host, Wire, run};
 
 pub fn open(name: InterfaceName) -> Box<dyn Interface> {
@@ -39,8 +39,13 @@ impl Node {
 
     /// The same, on a state directory that `prepare` makes.
     pub fn start_on(label: &str, prepare: impl FnOnce(&Path)) -> Self {
+        Self::start_under(label, Version::Same, prepare)
+    }
+
+    /// The same, under a control plane of a version.
+    pub fn start_under(label: &str, version: Version, prepare: impl FnOnce(&Path)) -> Self {
         let wire = Wire::new(label);
-        let control_plane = wire.node.inside(ControlPlane::start);
+        let control_plane = wire.node.inside(|| ControlPlane::start_as(version));
         let folder = tempfile::tempdir().expect("a folder");
         let mut node = Self { wire, control_plane, folder, agent: None };
         prepare(&node.state());

@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// nobody outside sees. Then it says so, and keeps them until it is killed.
 const MOUNTS: &str = r#"
 set -e
+# As udev makes it, which does not run on every machine that runs these tests.
+mknod -m 666 "$2/tun" c 10 200
+mount --bind "$2/tun" /dev/net/tun
 mount -t tmpfs -o mode=0700,uid=$1,gid=$1 wireguard /run/wireguard
 mount -t tmpfs -o mode=0700,uid=$1,gid=$1 state "$2/state"
 mount -o remount,bind,ro /

@@ -12,7 +12,7 @@ use crate::batches::{Wanted, strangers};
 use crate::support::{Open, Wire, run};
 
 /// Peers of the interface under churn, every second of whom goes.
-const PEERS: u16 = 1200;
+const PEERS: u16 = 800;
 /// Changes between two pauses of the churn.
 const BURST: usize = 15;
 

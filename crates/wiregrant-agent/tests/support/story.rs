@@ -12,6 +12,7 @@ const MESSAGE_BYTES_V6: u64 = 1088;
 /// A handshake: the initiator's 148 bytes and the responder's 92. A keepalive has 32.
 pub const INITIATION_BYTES: u64 = 148;
 const RESPONSE_BYTES: u64 = 92;
+const KEEPALIVE_BYTES: u64 = 32;
 
 impl Wire {
     /// The node's interface as its operator wants it.
@@ -25,6 +26,18 @@ fn only_peer(backend: &mut dyn Interface) -> LivePeer {
     let mut peers = backend.peers().expect("the peers");
     assert_eq!(peers.len(), 1, "{peers:?}");
     peers.remove(0)
+}
+
+/// The one peer of the node once its keepalive has come: ten seconds after the last answer to it, and nothing by itself after
+/// that. Until then `received` bytes of data and its handshake have.
+fn silent_peer(backend: &mut dyn Interface, received: u64) -> LivePeer {
+    loop {
+        let peer = only_peer(backend);
+        if peer.reading.received >= received + KEEPALIVE_BYTES {
+            return peer;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
 }
 
 /// Asserts that `moved` is `exact` bytes of data and at most a few handshakes or keepalives.
@@ -51,7 +64,7 @@ pub fn a_live_peer_is_counted_to_the_byte_and_never_reset(open: Open, label: &st
     wire.connect_client(open);
 
     wire.echo(200, "10.9.0.1");
-    let first = node.inside(|| only_peer(&mut *backend));
+    let first = node.inside(|| silent_peer(&mut *backend, 200 * MESSAGE_BYTES_V4 + INITIATION_BYTES));
     assert_eq!((first.public_key, &first.allowed_ips), (peer, &wire.client_allowed_ips()));
     moved_exactly(first.reading.received, 200 * MESSAGE_BYTES_V4, INITIATION_BYTES, "received");
     moved_exactly(first.reading.sent, 200 * MESSAGE_BYTES_V4, RESPONSE_BYTES, "sent");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use wiregrant_core::api::{Desired, MAX_WAIT_SECONDS, Membership, NodeState};
 use wiregrant_core::peer::DesiredPeer;
@@ -15,11 +16,11 @@ use crate::control_plane::{ControlPlane, Shared};
 use crate::error::{Answer, Failure};
 use crate::extract::{Path, Query};
 use crate::membership;
+use crate::probe;
 use crate::sign_in::Caller;
 
-/// `?known=<revision>&wait=<seconds>&changes=<bool>`
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// `?known=<revision>&wait=<seconds>&changes=<bool>`; what a later agent asks besides is passed over.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 pub struct Waiting {
     /// The revision the node has.
     known: Option<u64>,
@@ -43,20 +44,28 @@ pub async fn wait(
     Query(waiting): Query<Waiting>,
 ) -> Answer<Json<Desired>> {
     caller.node(&node)?;
+    // Who waits for nothing is told all of it anyway.
+    if waiting.wait > 0 {
+        until_news(&plane, &node, &waiting).await?;
+    }
+    desired(&plane, &node, &waiting).await.map(Json)
+}
+
+/// Until the revision is not the known one, the wait is over, or the control plane stops.
+async fn until_news(plane: &Shared, node: &NodeId, waiting: &Waiting) -> Answer<()> {
     let mut changes = plane.changes.listen(node.clone());
     let mut over =
         std::pin::pin!(tokio::time::sleep(Duration::from_secs(waiting.wait.min(MAX_WAIT_SECONDS))));
     loop {
-        let revision = present(&plane, &node).await?.revision;
+        let revision = present(plane, node).await?.revision;
         if waiting.known != Some(revision) || plane.is_stopping() {
-            break;
+            return Ok(());
         }
         tokio::select! {
             () = changes.changed() => {}
-            () = &mut over => break,
+            () = &mut over => return Ok(()),
         }
     }
-    desired(&plane, &node, &waiting).await.map(Json)
 }
 
 async fn present(plane: &ControlPlane, node: &NodeId) -> Answer<store::Node> {
@@ -111,5 +120,10 @@ async fn peers(
             socks5: device.socks5_login(),
         })
     };
-    Ok(read.live_devices(&node.node, now).await?.into_iter().filter_map(peer).collect())
+    if node.state == NodeState::Retired {
+        return Ok(Vec::new());
+    }
+    let devices = read.live_devices(&node.node, now).await?.into_iter().filter_map(peer);
+    let own = plane.config.check_endpoints.then(|| probe::peer(plane, node, &addresses));
+    Ok(own.into_iter().chain(devices).collect())
 }

@@ -13,7 +13,7 @@ use crate::error::{Answer, Failure};
 use crate::extract::{IdempotencyKey, Json as Body, Path};
 use crate::placement::{self, Wish};
 use crate::sign_in::Caller;
-use crate::socks5_login;
+use crate::{retention, socks5_login, switching};
 
 /// `POST /devices`
 ///
@@ -66,6 +66,43 @@ pub async fn remove(
         write.commit().await?;
         plane.changes.of(&node);
     }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /devices/{public key, base64url}/switch`: the device of another key on another node takes its place.
+///
+/// # Errors
+/// `not-found`, `access-code-expired`, `access-code-used-up` for what cannot be switched now, `no-node`, `conflict`,
+/// `invalid-request`.
+pub async fn switch(
+    State(plane): State<Shared>,
+    caller: Caller,
+    request: IdempotencyKey,
+    Path(public_key): Path<String>,
+    Body(new): Body<NewDevice>,
+) -> Answer<(StatusCode, Json<DeviceCreated>)> {
+    let code = caller.access_code()?;
+    let before = of_code(&mut plane.store.read().await?, &code, &public_key).await?;
+    let NewDevice { public_key, location, socks5 } = new;
+    let wish = Wish { public_key: public_key.checked()?, location, socks5: socks5.then_some(request) };
+    let created = switching::switch(&plane, &code, &before.public_key, &wish).await?;
+    for node in [&before.node, &created.node] {
+        plane.changes.of(node);
+    }
+    Ok((StatusCode::CREATED, Json(created.answer)))
+}
+
+/// `DELETE /code`: the code and all its devices, for good. What was issued and placed still bounds what nodes are credited; whose it
+/// was is kept nowhere.
+///
+/// # Errors
+/// `busy` or `internal`.
+pub async fn forget_code(State(plane): State<Shared>, caller: Caller) -> Answer<StatusCode> {
+    let code = caller.access_code()?;
+    let mut write = plane.store.write().await?;
+    let nodes = retention::forget_code(&mut write, code.number, plane.clock.now()).await?;
+    write.commit().await?;
+    nodes.iter().for_each(|node| plane.changes.of(node));
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -2,19 +2,21 @@
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use wiregrant_core::GrantId;
-use wiregrant_core::api::{List, StatementNote};
+use wiregrant_core::api::StatementNote;
 use wiregrant_store as store;
 
-use super::{grants, list as as_list};
+use super::grants;
+use crate::answer::Listed;
 use crate::closing;
 use crate::control_plane::Shared;
 use crate::error::Answer;
-use crate::extract::Path;
+use crate::extract::{Page, Path};
 
 /// The path of an epoch.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct Epoch {
     grant: GrantId,
     epoch: u64,
@@ -38,10 +40,12 @@ pub async fn close(
 pub async fn statements(
     State(plane): State<Shared>,
     Path(grant): Path<GrantId>,
-) -> Answer<Json<List<StatementNote>>> {
+    page: Page,
+) -> Answer<Listed<StatementNote>> {
     let mut read = plane.store.read().await?;
     grants::known(&mut read, &grant).await?;
-    Ok(as_list(read.statements(&grant).await?.into_iter().map(shown).collect()))
+    let statements = read.statements(&grant).await?.into_iter().map(shown).collect();
+    page.of(statements, |row: &StatementNote| row.epoch.to_string())
 }
 
 fn shown(row: store::Statement) -> StatementNote {

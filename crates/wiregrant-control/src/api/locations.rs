@@ -3,13 +3,14 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use wiregrant_core::api::{List, Location, ProblemKind};
+use wiregrant_core::api::{Location, ProblemKind};
 use wiregrant_store as store;
 
-use super::{check_name, list as as_list};
+use super::check_name;
+use crate::answer::Listed;
 use crate::control_plane::Shared;
 use crate::error::{Answer, Failure};
-use crate::extract::Json as Body;
+use crate::extract::{Json as Body, Page};
 
 /// `POST /locations`: the same again is no error.
 ///
@@ -40,8 +41,8 @@ pub async fn create(
 ///
 /// # Errors
 /// `busy` or `internal`.
-pub async fn list(State(plane): State<Shared>) -> Answer<Json<List<Location>>> {
+pub async fn list(State(plane): State<Shared>, page: Page) -> Answer<Listed<Location>> {
     let locations = plane.store.read().await?.locations().await?;
     let shown = |row: store::Location| Location { location: row.location, name: row.name };
-    Ok(as_list(locations.into_iter().map(shown).collect()))
+    page.of(locations.into_iter().map(shown).collect(), |row| row.location.to_string())
 }

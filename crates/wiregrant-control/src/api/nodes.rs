@@ -3,20 +3,23 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use transparency_log::Hash;
 use wiregrant_core::NodeId;
-use wiregrant_core::api::{Evidence, Freeze, Join, Joined, List, Node, NodeState, ProblemKind, usage_lines};
+use wiregrant_core::api::{
+    Evidence, Freeze, Join, Joined, List, NewNodeKey, Node, NodeState, ProblemKind, usage_lines,
+};
 use wiregrant_core::note::Signed;
 use wiregrant_core::record::{RecordEntry, parse_reason};
 use wiregrant_core::usage_report::UsageReport;
 use wiregrant_store as store;
 
-use super::list as as_list;
+use crate::answer::Listed;
 use crate::control_plane::{ControlPlane, Shared};
-use crate::enrolment;
 use crate::error::{Answer, Failure};
-use crate::extract::{Json as Body, Path};
+use crate::extract::{Json as Body, Page, Path};
 use crate::recording::Recording;
 use crate::sign_in::Caller;
+use crate::{enrolment, equivocation, rekeying};
 
 /// `POST /nodes`
 ///
@@ -27,17 +30,30 @@ pub async fn join(State(plane): State<Shared>, Body(join): Body<Join>) -> Answer
     Ok((StatusCode::CREATED, Json(joined)))
 }
 
+/// `POST /nodes/{node}/rekey`: the node's former key says which one follows.
+///
+/// # Errors
+/// `not-found`, `invalid-request`, `request-signature`, `request-clock`, `conflict`, `already-exists`.
+pub async fn rekey(
+    State(plane): State<Shared>,
+    Path(node): Path<NodeId>,
+    Body(new): Body<NewNodeKey>,
+) -> Answer<StatusCode> {
+    rekeying::by_former_key(&plane, &node, &new).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// `GET /nodes`
 ///
 /// # Errors
 /// `busy` or `internal`.
-pub async fn list(State(plane): State<Shared>, caller: Caller) -> Answer<Json<List<Node>>> {
+pub async fn list(State(plane): State<Shared>, caller: Caller, page: Page) -> Answer<Listed<Node>> {
     let own = match &caller {
         Caller::Operator(operator) => Some(operator),
         _ => None,
     };
     let rows = plane.store.read().await?.node_overviews(own, plane.clock.now()).await?;
-    Ok(as_list(rows.into_iter().map(shown).collect::<Answer<_>>()?))
+    page.of(rows.into_iter().map(shown).collect::<Answer<_>>()?, |row: &Node| row.node.to_string())
 }
 
 /// `POST /nodes/{node}/freeze`: a node that is frozen stays so.
@@ -63,20 +79,47 @@ pub async fn unfreeze(State(plane): State<Shared>, Path(node): Path<NodeId>) -> 
     change_state(&plane, &node, NodeState::Active, entry).await
 }
 
-/// `GET /nodes/{node}/evidence`
+/// `POST /nodes/{node}/retire`: for good. Its devices are offered another node, and it is told to serve nobody.
+///
+/// # Errors
+/// `not-found`, `forbidden`.
+pub async fn retire(
+    State(plane): State<Shared>,
+    caller: Caller,
+    Path(node): Path<NodeId>,
+) -> Answer<Json<Node>> {
+    let known = plane.store.read().await?.node(&node).await?;
+    let known = known.ok_or_else(|| Failure::not_found("node", &node))?;
+    caller.acts_for(&known.operator)?;
+    let entry = RecordEntry::Retire { node: node.clone() };
+    change_state(&plane, &node, NodeState::Retired, entry).await
+}
+
+/// `GET /nodes/{node}/evidence`: oldest first.
 ///
 /// # Errors
 /// `not-found`.
-pub async fn evidence(State(plane): State<Shared>, Path(node): Path<NodeId>) -> Answer<Json<List<Evidence>>> {
+pub async fn evidence(
+    State(plane): State<Shared>,
+    Path(node): Path<NodeId>,
+    page: Page,
+) -> Answer<Listed<Evidence>> {
     let mut read = plane.store.read().await?;
     if read.node(&node).await?.is_none() {
         return Err(Failure::not_found("node", node));
     }
-    let shown = |row: store::Evidence| {
+    let rows = read.evidence(&node).await?;
+    let Listed { list, next } =
+        page.of(rows, |row| format!("{} {}", row.sequence, Hash::of(row.other.as_bytes())))?;
+    // Proofs are made of what is shown alone: each takes a look into the record.
+    let mut items = Vec::with_capacity(list.items.len());
+    for row in list.items {
         let store::Evidence { sequence, accepted, other, received_at } = row;
-        Evidence { sequence, accepted, other, received_at }
-    };
-    Ok(as_list(read.evidence(&node).await?.into_iter().map(shown).collect()))
+        let proof =
+            equivocation::proof(&plane, &mut read, &node, [accepted.as_str(), other.as_str()]).await?;
+        items.push(Evidence { sequence, accepted, other, received_at, proof });
+    }
+    Ok(Listed { list: List { items }, next })
 }
 
 async fn change_state(
@@ -88,7 +131,7 @@ async fn change_state(
     let now = plane.clock.now();
     let mut recording = Recording::begin(plane).await?;
     let before = recording.write.node(node).await?.ok_or_else(|| Failure::not_found("node", node))?.state;
-    if before == NodeState::Retired {
+    if before == NodeState::Retired && state != NodeState::Retired {
         let detail = format!("node: {node} has retired for good; enrol it again with a new invitation");
         return Err(Failure::new(ProblemKind::Conflict, detail));
     }
@@ -114,6 +157,7 @@ fn shown(row: store::NodeOverview) -> Answer<Node> {
         node: row.node,
         operator: row.operator,
         location: row.location,
+        endpoint_reached: row.reached_endpoint.as_ref() == Some(&row.endpoint),
         endpoint: row.endpoint,
         socks5_endpoint: row.socks5_endpoint,
         agent: row.agent,

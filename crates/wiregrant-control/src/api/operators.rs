@@ -4,21 +4,21 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use transparency_log::Verifier;
-use wiregrant_core::OperatorId;
-use wiregrant_core::api::{Created, Destination, List, NewDestination, NewOperator, Operator, ProblemKind};
+use wiregrant_core::api::{Created, Destination, NewDestination, NewOperator, Operator, ProblemKind};
 use wiregrant_core::note::{NoteText as _, Signed};
 use wiregrant_core::record::RecordEntry;
-use wiregrant_payout::{self as payout, PayoutAddress, PayoutError};
+use wiregrant_core::{OperatorId, Timestamp};
+use wiregrant_payout::{self as payout, Pay, PayoutError};
 use wiregrant_store::{self as store, Party, Read, StoreError};
 
-use super::list as as_list;
+use crate::answer::Listed;
 use crate::control_plane::{ControlPlane, Shared};
 use crate::error::{Answer, Failure};
-use crate::extract::{Json as Body, Path};
-use crate::keys::Purpose;
+use crate::extract::{Json as Body, Page, Path};
 use crate::random;
 use crate::recording::Recording;
-use crate::sign_in::{self, Caller};
+use crate::sign_in::{Caller, Holder};
+use crate::tokens;
 
 /// `POST /operators`
 ///
@@ -26,12 +26,12 @@ use crate::sign_in::{self, Caller};
 /// `already-exists`, `invalid-request`.
 pub async fn create(
     State(plane): State<Shared>,
+    maker: Holder,
     Body(new): Body<NewOperator>,
 ) -> Answer<(StatusCode, Json<Created>)> {
     let NewOperator { operator, vkey } = new;
     let vkey = vkey.map(|vkey| operators_key(&operator, &vkey)).transpose()?.map(|vkey| vkey.to_string());
     let party = Party::Operator(operator.clone());
-    let token = sign_in::new_token(&party);
     let now = plane.clock.now();
     let mut recording = Recording::begin(&plane).await?;
     match recording.write.insert_operator(&operator, vkey.as_deref(), now).await {
@@ -41,23 +41,23 @@ pub async fn create(
         }
         other => other?,
     }
-    recording.write.insert_token(plane.keys.hash(Purpose::Token, &token), &party, now).await?;
+    let issued = tokens::issue_first(&plane.keys, &mut recording.write, party, maker.token, now).await?;
     recording.log(RecordEntry::Operator { operator: operator.clone(), vkey });
     recording.commit().await?;
-    Ok((StatusCode::CREATED, Json(Created { id: operator.to_string(), token })))
+    Ok((StatusCode::CREATED, Json(Created { id: operator.to_string(), token: issued.token })))
 }
 
 /// `GET /operators`
 ///
 /// # Errors
 /// `busy` or `internal`.
-pub async fn list(State(plane): State<Shared>) -> Answer<Json<List<Operator>>> {
+pub async fn list(State(plane): State<Shared>, page: Page) -> Answer<Listed<Operator>> {
     let mut read = plane.store.read().await?;
     let mut operators = Vec::new();
     for operator in read.operators().await? {
-        operators.push(shown(&mut read, operator).await?);
+        operators.push(shown(&plane, &mut read, operator).await?);
     }
-    Ok(as_list(operators))
+    page.of(operators, |row| row.operator.to_string())
 }
 
 /// `GET /operators/{operator}`
@@ -72,7 +72,7 @@ pub async fn show(
     caller.acts_for(&operator)?;
     let mut read = plane.store.read().await?;
     let row = read.operator(&operator).await?.ok_or_else(|| Failure::not_found("operator", &operator))?;
-    Ok(Json(shown(&mut read, row).await?))
+    Ok(Json(shown(&plane, &mut read, row).await?))
 }
 
 /// `POST /operators/{operator}/destination`
@@ -95,7 +95,7 @@ pub async fn set_destination(
         (Some(note), None) => match signed_by_operator(&plane, &owner, &note, last.as_ref())? {
             Some(signed) => signed,
             // The very note that is in force: its answer got lost on the way.
-            None => return Ok(Json(destination(last.expect("a note in force is stored")))),
+            None => return Ok(Json(destination(&plane, last.expect("the newest note is stored")))),
         },
         (None, Some(pay)) => signed_for_operator(&plane, &owner, pay, last.as_ref())?,
         _ => {
@@ -103,8 +103,12 @@ pub async fn set_destination(
             return Err(Failure::new(ProblemKind::InvalidRequest, detail));
         }
     };
+    if let Some(proof) = &new.proof {
+        ownership(signed.content(), proof)?;
+    }
     let row = store::Destination {
         operator: operator.clone(),
+        ownership: new.proof,
         sequence: signed.content().sequence,
         note: signed.note().to_owned(),
         note_hash: signed.hash(),
@@ -115,17 +119,29 @@ pub async fn set_destination(
     recording.write.insert_destination(&row).await?;
     recording.log(RecordEntry::Destination { operator, sequence: row.sequence, note: row.note_hash });
     recording.commit().await?;
-    Ok(Json(destination(row)))
+    Ok(Json(destination(&plane, row)))
 }
 
-async fn shown(read: &mut Read, row: store::Operator) -> Answer<Operator> {
+async fn shown(plane: &ControlPlane, read: &mut Read, row: store::Operator) -> Answer<Operator> {
     let newest = read.newest_destination(&row.operator).await?;
-    Ok(Operator { operator: row.operator, vkey: row.vkey, destination: newest.map(destination) })
+    Ok(Operator {
+        operator: row.operator,
+        vkey: row.vkey,
+        destination: newest.map(|newest| destination(plane, newest)),
+    })
 }
 
-fn destination(row: store::Destination) -> Destination {
+/// When payments begin to follow a destination: after the delay, an operator's first one at once.
+#[must_use]
+pub fn in_force_from(plane: &ControlPlane, row: &store::Destination) -> Timestamp {
+    let delay = if row.sequence == 1 { 0 } else { plane.config.destination_delay_seconds };
+    row.created_at.plus_seconds(delay)
+}
+
+fn destination(plane: &ControlPlane, row: store::Destination) -> Destination {
+    let (ownership_proven, in_force_from) = (row.ownership.is_some(), in_force_from(plane, &row));
     let store::Destination { sequence, pay, note, signed_by_operator, .. } = row;
-    Destination { sequence, pay, note, signed_by_operator }
+    Destination { sequence, pay, note, signed_by_operator, ownership_proven, in_force_from }
 }
 
 fn operators_key(operator: &OperatorId, vkey: &str) -> Answer<Verifier> {
@@ -146,9 +162,9 @@ fn refuse_secrets(plane: &ControlPlane, new: &NewDestination) -> Answer<()> {
         }
         _ => note,
     });
-    for text in [note, new.pay.as_deref()].into_iter().flatten() {
+    for text in [note, new.pay.as_deref(), new.proof.as_deref()].into_iter().flatten() {
         if let Err(error @ PayoutError::LooksLikeASecret { .. }) =
-            PayoutAddress::parse(text.trim(), plane.config.network)
+            Pay::parse(text.trim(), plane.config.network)
         {
             return Err(refused(&error));
         }
@@ -197,9 +213,9 @@ fn signed_by_operator(
     agree("operator", owner.operator.to_string(), content.operator.to_string())?;
     let (sequence, previous) = next(last);
     agree("sequence", sequence.to_string(), content.sequence.to_string())?;
-    let shown = |hash: Option<transparency_log::Hash>| wiregrant_core::note::or_dash(hash);
+    let shown = |hash: Option<transparency_log::Hash>| wiregrant_core::note::or_dash(hash).to_string();
     agree("previous", shown(previous), shown(content.previous))?;
-    content.address().map_err(|error| refused(&error))?;
+    payable(content)?;
     Ok(Some(signed))
 }
 
@@ -217,7 +233,7 @@ fn signed_for_operator(
         );
         return Err(Failure::new(ProblemKind::InvalidRequest, detail));
     }
-    let address = PayoutAddress::parse(&pay, plane.config.network).map_err(|error| refused(&error))?;
+    let pay = Pay::parse(&pay, plane.config.network).map_err(|error| refused(&error))?;
     let (sequence, previous) = next(last);
     let content = payout::Destination {
         log: plane.config.origin.clone(),
@@ -226,9 +242,31 @@ fn signed_for_operator(
         sequence,
         previous,
         salt: random::salt(),
-        pay: address.to_string(),
+        pay: pay.to_string(),
     };
+    let content = content.checked().map_err(|error| refused(&error))?;
+    payable(&content)?;
     Signed::sign(content, &plane.keys.statement).map_err(Failure::internal)
+}
+
+/// Refuses what can never be paid: a link without an address, too.
+fn payable(content: &payout::Destination) -> Answer<()> {
+    content.payable().and_then(|pay| pay.first_address()).map(drop).map_err(|error| refused(&error))
+}
+
+/// Checks the message that the destination's own address has signed.
+fn ownership(content: &payout::Destination, proof: &str) -> Answer<()> {
+    let address = content.payable().and_then(|pay| pay.first_address()).map_err(|error| refused(&error))?;
+    let address = address.ok_or_else(|| {
+        let detail = "proof: a name has no address of its own to sign with; leave the proof out";
+        Failure::new(ProblemKind::InvalidRequest, detail)
+    })?;
+    let text = payout::ownership::message(&content.log, &content.operator, &address);
+    match payout::ownership::check(&address, &text, proof) {
+        Ok(_) => Ok(()),
+        Err(error @ PayoutError::LooksLikeASecret { .. }) => Err(refused(&error)),
+        Err(error) => Err(Failure::new(ProblemKind::Address, format!("{error}; sign exactly this: {text}"))),
+    }
 }
 
 fn next(last: Option<&store::Destination>) -> (u64, Option<transparency_log::Hash>) {

@@ -2,15 +2,15 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
 use wiregrant_core::NodeId;
-use wiregrant_core::api::ReportHead;
+use wiregrant_core::api::{MAX_REPORTS_PER_REQUEST, NewReports, ReportHead, ReportsTaken};
 
+use crate::answer::PlainText;
 use crate::control_plane::Shared;
-use crate::error::Answer;
-use crate::extract::{Path, Text};
-use crate::ingest;
+use crate::error::{Answer, Failure};
+use crate::extract::{Json as Body, Path, Text};
+use crate::ingest::{Checked, Sender};
+use crate::sequencer::Answers;
 use crate::sign_in::Caller;
 
 /// `GET /nodes/{node}/head`
@@ -39,10 +39,50 @@ pub async fn accept(
     caller: Caller,
     Path(node): Path<NodeId>,
     Text(note): Text,
-) -> Answer<Response> {
+) -> Answer<PlainText> {
     let sender = caller.node(&node)?;
-    let report = ingest::read(&note)?;
-    ingest::check_sender(&report, &sender, &plane.config.origin)?;
-    let acknowledgement = plane.reports.submit(report).await?;
-    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], acknowledgement).into_response())
+    let mut answers = take(&plane, sender, vec![note]).await?;
+    let acknowledgement = answers.pop().ok_or_else(|| Failure::internal("a report without an answer"))??;
+    Ok(PlainText(acknowledgement))
+}
+
+/// `POST /nodes/{node}/reports/batch`: answered once all that are acknowledged are durable.
+///
+/// # Errors
+/// `invalid-request`, and those of [`accept`] for the first report.
+pub async fn accept_several(
+    State(plane): State<Shared>,
+    caller: Caller,
+    Path(node): Path<NodeId>,
+    Body(NewReports { reports }): Body<NewReports>,
+) -> Answer<Json<ReportsTaken>> {
+    let sender = caller.node(&node)?;
+    if reports.is_empty() || reports.len() > MAX_REPORTS_PER_REQUEST {
+        let expected = format!("1 to {MAX_REPORTS_PER_REQUEST} reports");
+        return Err(Failure::field("reports", reports.len(), &expected));
+    }
+    let mut taken = ReportsTaken { acknowledgements: Vec::with_capacity(reports.len()), refused: None };
+    for answer in take(&plane, sender, reports).await? {
+        match answer {
+            Ok(acknowledgement) => taken.acknowledgements.push(acknowledgement),
+            Err(failure) if taken.acknowledgements.is_empty() => return Err(failure),
+            Err(failure) => {
+                taken.refused = Some(failure.problem().clone());
+                break;
+            }
+        }
+    }
+    Ok(Json(taken))
+}
+
+/// Checks notes where that keeps nobody waiting, and hands them to the writer. A single one is checked in place, as its request was a
+/// moment ago: another thread would cost two switches of context more.
+async fn take(plane: &Shared, sender: Sender, notes: Vec<String>) -> Answer<Answers> {
+    let checked = if notes.len() == 1 {
+        Checked::of(&notes, &sender, &plane.config.origin)?
+    } else {
+        let log = plane.config.origin.clone();
+        plane.processors.run(move || Checked::of(&notes, &sender, &log)).await?
+    };
+    plane.reports.submit(checked).await
 }

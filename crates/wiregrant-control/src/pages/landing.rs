@@ -2,6 +2,8 @@
 
 use askama::Template;
 
+use super::frame::Frame;
+
 /// One grant on the landing page.
 #[derive(Debug, Clone)]
 pub struct GrantSummary {
@@ -25,8 +27,8 @@ pub struct GrantSummary {
 #[derive(Debug, Clone, Template)]
 #[template(path = "landing.html")]
 pub struct Landing {
-    /// The control plane's title.
-    pub title: String,
+    /// What stands around it; the site's title among it.
+    pub frame: Frame,
     /// The record log's origin.
     pub origin: String,
     /// Where `wiregrant verify` finds all this.
@@ -40,7 +42,7 @@ impl Landing {
     #[must_use]
     pub fn sample() -> Self {
         Self {
-            title: "Grants <for> free networks".to_owned(),
+            frame: Frame::public("Grants <for> free networks", "./"),
             origin: "grants.example/record".to_owned(),
             url: "https://grants.example".to_owned(),
             grants: vec![GrantSummary {

@@ -1,53 +1,51 @@
-//! The public pages: a landing page, and a report for each grant as HTML, JSON and CSV.
+//! Pages: what people, operators, funders and administrators see in a browser. Page, template and test share one name.
 //!
-//! Architecture invariant: nothing here sees a usage report, a node's inputs or a device. A page is computed from
-//! statements' lines (and the batches that hold them) and nothing finer, so it cannot tell more than they do.
+//! Architecture invariant: the public pages ([`landing`], [`grant_report`]) see no usage report, no node's inputs and no device.
+//! They are computed from statements' lines (and the batches and decisions that hold them) and nothing finer, so they tell no more than
+//! those do; they are static files, which any web server may serve.
+//!
+//! Architecture invariant: no page loads anything from elsewhere, and none has a script or a style in it; what a browser may do is
+//! decided by one policy, in `public_files`.
 
-mod grant_report;
-mod landing;
+pub mod admin;
+pub mod admin_grant;
+pub mod admin_grants;
+pub mod assets;
+pub mod batch;
+pub mod chart;
+pub mod codes;
+pub mod cookie;
+pub mod decisions;
+pub mod device_file;
+pub mod devices;
+pub mod frame;
+pub mod funder;
+pub mod grant_report;
+pub mod grant_terms;
+pub mod help;
+pub mod landing;
+pub mod language;
+pub mod new_batch;
+pub mod operator_credit;
+pub mod operator_destination;
+pub mod operator_enrol;
+pub mod operator_grants;
+pub mod operator_nodes;
+pub mod operator_payouts;
+pub mod operator_traffic;
+pub mod organisations;
+pub mod person;
+pub mod places;
+pub mod problem;
+pub mod redeem;
+pub mod sheet;
+pub mod show;
+pub mod sign_in;
+pub mod socks5;
+pub mod staff;
+pub mod tokens;
+pub mod words;
 
-pub use grant_report::{EpochReport, GrantReport, OperatorReport, PayoutState};
+pub use grant_report::{EpochPage, EpochReport, GrantReport, OperatorReport, PayoutState};
 pub use landing::{GrantSummary, Landing};
-
-/// The one stylesheet, `/style.css`.
-pub const STYLESHEET: &str = include_str!("../../templates/style.css");
-
-/// Sats for people: groups of three digits, thin spaces between them.
-fn sats_for_people(sats: wiregrant_core::Sats) -> String {
-    grouped(sats.get())
-}
-
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::with_capacity(digits.len().saturating_mul(2));
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len().saturating_sub(at)).is_multiple_of(3) {
-            grouped.push('\u{202f}');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-/// A moment for people, to the minute: `2026-07-06 12:00`; the page says that it is UTC.
-fn time_for_people(time: wiregrant_core::Timestamp) -> String {
-    let text = time.to_string();
-    format!("{} {}", text.get(..10).unwrap_or_default(), text.get(11..16).unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_grouped_in_threes() {
-        for (number, shown) in [(0, "0"), (999, "999"), (1_000, "1 000"), (1_234_567, "1 234 567")] {
-            assert_eq!(grouped(number).replace('\u{202f}', " "), shown);
-        }
-    }
-
-    #[test]
-    fn a_moment_is_shown_to_the_minute() {
-        assert_eq!(time_for_people("2026-07-06T12:34:56Z".parse().unwrap()), "2026-07-06 12:34");
-    }
-}
+pub use sign_in::SignIn;

@@ -10,6 +10,12 @@ use wiregrant_store::{self as store, Read};
 
 use crate::error::{Answer, Failure};
 
+/// Where a frozen batch stands; one without a verdict is not looked at any more, because it is settled for good.
+#[must_use]
+pub fn state(verdict: Option<&Verdict>) -> BatchState {
+    verdict.map_or(BatchState::Settled, |verdict| verdict.state)
+}
+
 /// A batch with its lines and where it stands; `verdicts` have every batch that is still looked at.
 ///
 /// # Errors
@@ -21,18 +27,19 @@ pub async fn shown(
 ) -> Answer<Batch> {
     let decided = read.decisions_of_batch(&row.batch).await?;
     let verdict = verdicts.get(&row.batch);
-    // What is no longer looked at is settled for good.
-    let state = verdict.map_or(BatchState::Settled, |verdict| verdict.state);
-    let network = wiregrant_core::note::Signed::<wiregrant_payout::Batch>::parse(&row.note)
+    let state = state(verdict);
+    let note = wiregrant_core::note::Signed::<wiregrant_payout::Batch>::parse(&row.note)
         .map_err(Failure::internal)?
-        .content()
-        .network;
+        .into_content();
+    let network = note.network;
+    let handed_out = decided.as_ref().is_some_and(|decided| decided.exported_at.is_some());
     let (mut payouts, mut destinations) = (Vec::new(), Vec::new());
     for line in read.lines_of_batch(&row.batch).await? {
         let destination = read.destination(&line.operator, line.destination_sequence).await?;
         let address = PayoutAddress::parse(&line.address, network).map_err(Failure::internal)?;
         let paid = verdict.and_then(|verdict| verdict.paid.get(&address.script_pubkey()));
         payouts.push(Payout {
+            ownership_proven: destination.as_ref().is_some_and(|found| found.ownership.is_some()),
             destination_signed_by_operator: destination
                 .as_ref()
                 .is_some_and(|found| found.signed_by_operator),
@@ -45,9 +52,15 @@ pub async fn shown(
         let note = destination.map(|found| found.note).filter(|note| !destinations.contains(note));
         destinations.extend(note);
     }
+    // A name's proof stands with the destinations, in a line of its own.
+    for kept in read.name_proofs_of_batch(&row.batch).await? {
+        destinations.push(format!("proof {} {} {}\n", kept.operator, kept.destination_sequence, kept.proof));
+    }
     Ok(Batch {
         total: Sats::total(payouts.iter().map(|payout| payout.sats)).map_err(Failure::internal)?,
         state,
+        replaces: note.replaces,
+        replaced_by: decided.as_ref().and_then(|decided| decided.replaced_by.clone()),
         cancel_reason: decided.as_ref().and_then(|decided| decided.cancel_reason.clone()),
         transactions: verdict
             .map_or_else(Vec::new, |verdict| verdict.payments.iter().map(transaction).collect()),
@@ -62,13 +75,13 @@ pub async fn shown(
         batch: row.batch,
         grant: row.grant_id,
         note: row.note,
-        psbt: row.psbt,
+        psbt: if handed_out { row.psbt } else { String::new() },
     })
 }
 
 fn line_state(batch: BatchState, on_chain: Option<LineState>) -> LineState {
     match (batch, on_chain) {
-        (BatchState::Void, _) => LineState::Released,
+        (BatchState::Void | BatchState::Replaced, _) => LineState::Released,
         (_, Some(state)) => state,
         (_, None) => LineState::Settled,
     }

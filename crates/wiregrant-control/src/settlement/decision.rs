@@ -3,9 +3,10 @@
 use bitcoin::consensus::encode::deserialize_hex;
 use bitcoin::{Transaction, Txid};
 use wiregrant_core::api::{BatchState, CancelBatch, DeclareTransaction, ProblemKind};
+use wiregrant_core::ledger::BatchEvent;
 use wiregrant_core::note::Signed;
 use wiregrant_core::record::{RecordEntry, parse_reason};
-use wiregrant_core::{BatchId, Sats};
+use wiregrant_core::{BatchId, Sats, Timestamp};
 use wiregrant_payout::matching::{RECHECKED_DEPTH, Role, Verdict};
 use wiregrant_payout::{Batch, PayoutAddress, Watch, check_psbt};
 use wiregrant_store::{self as store, BatchDecisions, Declaration, Read, Write};
@@ -14,6 +15,7 @@ use super::{facts, keep_counting, verdicts};
 use crate::control_plane::ControlPlane;
 use crate::error::{Answer, Failure};
 use crate::recording::Recording;
+use crate::sats_ledger;
 
 /// Takes up which transaction pays a batch, by the funder's word.
 ///
@@ -24,23 +26,24 @@ pub async fn declare(plane: &ControlPlane, batch: &BatchId, given: &DeclareTrans
     let mut recording = Recording::begin(plane).await?;
     let row = known(&mut recording.write, batch).await?;
     let mut decided = decisions(&mut recording.write, batch).await?;
+    decided.exported_at = decided.exported_at.or_else(|| Some(plane.clock.now()));
     if decided.void_at.is_some() || decided.closed_at.is_some() {
         let what = if decided.void_at.is_some() { "void" } else { "settled for good" };
         return Err(Failure::new(ProblemKind::Conflict, format!("batch {batch} is {what}")));
     }
     let watch = facts::watch(&mut recording.write).await?;
     let (kind, content, txid) = match given {
-        DeclareTransaction { txid: Some(txid), transaction: None, psbt: None } => {
+        DeclareTransaction { txid: Some(txid), transaction: None, psbt: None, .. } => {
             let expected = "txid: 64 hexadecimal digits are expected, as wallets show them";
             let txid: Txid = txid.parse().map_err(|_| Failure::new(ProblemKind::InvalidRequest, expected))?;
             ("txid", txid.to_string(), Some(txid))
         }
-        DeclareTransaction { txid: None, transaction: Some(hex), psbt: None } => {
+        DeclareTransaction { txid: None, transaction: Some(hex), psbt: None, .. } => {
             let txid = pays(&watch, batch, hex)?;
             ("transaction", hex.clone(), Some(txid))
         }
-        DeclareTransaction { txid: None, transaction: None, psbt: Some(psbt) } => {
-            let txid = pays_exactly(plane, &row, psbt)?;
+        DeclareTransaction { txid: None, transaction: None, psbt: Some(psbt), change } => {
+            let txid = pays_exactly(plane, &row, psbt, change)?;
             decided.verified_at = decided.verified_at.or_else(|| Some(plane.clock.now()));
             ("psbt", psbt.clone(), txid)
         }
@@ -80,11 +83,20 @@ fn pays(watch: &Watch, batch: &BatchId, hex: &str) -> Answer<Txid> {
 }
 
 /// The id of the PSBT's transaction once signed, where it pays just this batch.
-fn pays_exactly(plane: &ControlPlane, row: &store::Batch, psbt: &str) -> Answer<Option<Txid>> {
+fn pays_exactly(
+    plane: &ControlPlane,
+    row: &store::Batch,
+    psbt: &str,
+    change: &[String],
+) -> Answer<Option<Txid>> {
     let note = Signed::<Batch>::parse(&row.note).map_err(Failure::internal)?;
-    let change =
-        PayoutAddress::parse(&row.change_address, plane.config.network).map_err(Failure::internal)?;
-    let checked = check_psbt(psbt, note.content(), &[change])
+    let own = Some(row.change_address.as_str()).filter(|address| !address.is_empty());
+    let change = own.into_iter().chain(change.iter().map(String::as_str));
+    let change = change.map(|address| PayoutAddress::parse(address, plane.config.network));
+    let change = change
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| Failure::new(ProblemKind::Address, format!("change: {error}")))?;
+    let checked = check_psbt(psbt, note.content(), &change)
         .map_err(|error| Failure::new(ProblemKind::Payment, format!("psbt: {error}")))?;
     Ok(checked.txid)
 }
@@ -117,7 +129,11 @@ pub async fn cancel(plane: &ControlPlane, batch: &BatchId, asked: &CancelBatch) 
         return Ok(());
     }
     let verdict = verdicts(&mut recording.write).await?.remove(batch);
-    let unpaid = [BatchState::Exported, BatchState::Verified, BatchState::CancelPending];
+    if let Some(by) = &decided.replaced_by {
+        let detail = format!("batch {batch} is replaced by {by}; cancel that one");
+        return Err(Failure::new(ProblemKind::Conflict, detail));
+    }
+    let unpaid = [BatchState::Frozen, BatchState::Exported, BatchState::Verified, BatchState::CancelPending];
     let Some(verdict) = verdict.filter(|verdict| unpaid.contains(&verdict.state)) else {
         let detail =
             format!("batch {batch} is paid, or part of it is; what is on the chain cannot be cancelled");
@@ -126,7 +142,9 @@ pub async fn cancel(plane: &ControlPlane, batch: &BatchId, asked: &CancelBatch) 
     let now = plane.clock.now();
     decided.cancel_asked_at = decided.cancel_asked_at.or(Some(now));
     decided.cancel_reason = decided.cancel_reason.take().or_else(|| Some(reason.clone()));
-    if asked.unsigned || verdict.impossible_by().is_some() {
+    // What never left cannot have been signed.
+    let kept_back = verdict.state == BatchState::Frozen;
+    if asked.unsigned || kept_back || verdict.impossible_by().is_some() {
         make_void(&mut recording, &mut decided, &reason, now).await?;
     } else {
         recording.write.put_batch_decisions(&decided).await?;
@@ -140,12 +158,16 @@ async fn make_void(
     recording: &mut Recording<'_>,
     decided: &mut BatchDecisions,
     reason: &str,
-    now: wiregrant_core::Timestamp,
+    now: Timestamp,
 ) -> Answer<()> {
     decided.void_at = Some(now);
     decided.void_reason = Some(reason.to_owned());
     recording.write.put_batch_decisions(decided).await?;
     recording.write.release_lines(&decided.batch).await?;
+    // What stands in for it has freed its sats already.
+    if decided.replaced_by.is_none() {
+        sats_ledger::enter_batch(&mut recording.write, BatchEvent::Void, &decided.batch, now).await?;
+    }
     recording.log(RecordEntry::Void { batch: decided.batch.clone(), reason: reason.to_owned() });
     Ok(())
 }
@@ -167,12 +189,17 @@ pub(super) async fn record(plane: &ControlPlane, recording: &mut Recording<'_>) 
             continue;
         }
         if let Some(txid) = verdict.settled_by().filter(|_| settled) {
+            if let Some(by) = decided.replaced_by.clone() {
+                give_back(recording, batch, &by, now).await?;
+            }
             let row = known(&mut recording.write, batch).await?;
             decided.paid_at = Some(now);
             decided.paid_txid = Some(txid.to_string());
             recording.write.put_batch_decisions(&decided).await?;
             recording.write.put_public_note(&row.note).await?;
+            sats_ledger::enter_batch(&mut recording.write, BatchEvent::Paid, batch, now).await?;
             recording.log(RecordEntry::Paid { batch: batch.clone(), txid: txid.to_string() });
+            void_replaced(recording, batch, now).await?;
             tracing::info!(%batch, %txid, "a batch is settled");
             changed = true;
         } else if verdict.state == BatchState::CancelPending && verdict.impossible_by().is_some() {
@@ -185,6 +212,33 @@ pub(super) async fn record(plane: &ControlPlane, recording: &mut Recording<'_>) 
     Ok(changed)
 }
 
+/// A replaced batch was paid after all, so what stood in for it cannot be any more: it is void, and gives the lines back.
+async fn give_back(
+    recording: &mut Recording<'_>,
+    paid: &BatchId,
+    stood_in: &BatchId,
+    now: Timestamp,
+) -> Answer<()> {
+    let mut decided = decisions(&mut recording.write, stood_in).await?;
+    if decided.void_at.is_none() && decided.paid_at.is_none() {
+        make_void(recording, &mut decided, "replaced-one-was-paid", now).await?;
+        recording.write.hold_lines_again(paid).await?;
+        sats_ledger::enter_batch(&mut recording.write, BatchEvent::Frozen, paid, now).await?;
+    }
+    Ok(())
+}
+
+/// What a settled batch stood in for, however often, is void for good.
+async fn void_replaced(recording: &mut Recording<'_>, paid: &BatchId, now: Timestamp) -> Answer<()> {
+    for mut decided in recording.write.batch_decisions().await? {
+        let replaced = decided.replaced_by.as_ref() == Some(paid);
+        if replaced && decided.void_at.is_none() && decided.paid_at.is_none() {
+            make_void(recording, &mut decided, "replaced", now).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether everything that pays it is so deep that it is no longer looked at.
 fn is_deep(verdict: &Verdict) -> bool {
     verdict
@@ -194,11 +248,11 @@ fn is_deep(verdict: &Verdict) -> bool {
         .all(|payment| payment.depth > RECHECKED_DEPTH)
 }
 
-async fn known(write: &mut Write, batch: &BatchId) -> Answer<store::Batch> {
+pub(crate) async fn known(write: &mut Write, batch: &BatchId) -> Answer<store::Batch> {
     write.batch(batch).await?.ok_or_else(|| Failure::not_found("batch", batch))
 }
 
-async fn decisions(read: &mut Read, batch: &BatchId) -> Answer<BatchDecisions> {
+pub(crate) async fn decisions(read: &mut Read, batch: &BatchId) -> Answer<BatchDecisions> {
     let undecided = || BatchDecisions {
         batch: batch.clone(),
         verified_at: None,
@@ -209,6 +263,8 @@ async fn decisions(read: &mut Read, batch: &BatchId) -> Answer<BatchDecisions> {
         paid_at: None,
         paid_txid: None,
         closed_at: None,
+        exported_at: None,
+        replaced_by: None,
     };
     Ok(read.decisions_of_batch(batch).await?.unwrap_or_else(undecided))
 }

@@ -24,7 +24,9 @@ pub async fn watch(read: &mut Read) -> Answer<Watch> {
         let decided = decisions.remove(&row.batch).map(|row| decided(&row)).transpose()?.unwrap_or_default();
         let note = Signed::<Batch>::parse(&row.note).map_err(Failure::internal)?;
         let mut watched = WatchedBatch::new(note.content(), decided).map_err(Failure::internal)?;
-        watched.add_psbt(&row.psbt).map_err(Failure::internal)?;
+        if !row.psbt.is_empty() {
+            watched.add_psbt(&row.psbt).map_err(Failure::internal)?;
+        }
         batches.push(watched);
     }
     for declared in read.watched_declarations().await? {
@@ -40,6 +42,8 @@ pub async fn watch(read: &mut Read) -> Answer<Watch> {
 
 fn decided(row: &store::BatchDecisions) -> Answer<Decisions> {
     Ok(Decisions {
+        kept_back: row.exported_at.is_none(),
+        replaced: row.replaced_by.is_some(),
         verified: row.verified_at.is_some(),
         cancel_asked: row.cancel_asked_at.is_some(),
         void: row.void_at.is_some(),

@@ -6,14 +6,15 @@ use axum::http::{HeaderValue, Method};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use transparency_log::{LogProof, SigningKey, Verifier};
+use wiregrant_control::error::Answer;
 use wiregrant_control::sequencer;
-use wiregrant_core::api::ProblemKind;
+use wiregrant_core::api::{ProblemKind, ReportsTaken};
 use wiregrant_core::note::{Salt, Signed};
 use wiregrant_core::record::report_entry;
 use wiregrant_core::usage_report::{Class, UsageReport};
 use wiregrant_core::{Bytes, NodeId};
 
-use crate::support::{FakeNode, Plane, label};
+use crate::support::{FakeNode, Plane, label, time};
 
 async fn plane_with_node() -> (Plane, FakeNode) {
     let plane = Plane::start().await;
@@ -132,7 +133,7 @@ async fn a_report_that_does_not_follow_the_last_one_says_how() {
 }
 
 #[tokio::test]
-async fn a_report_is_labelled_with_an_epoch_that_the_node_takes_part_in() {
+async fn invariant_4_a_report_is_labelled_with_one_epoch_that_the_node_takes_part_in() {
     let (plane, mut node) = plane_with_node().await;
     plane.grant("spring", 3, 100_000, |_| {}).await;
     plane.grant("autumn", 3, 100_000, |_| {}).await;
@@ -216,14 +217,14 @@ async fn two_reports_of_one_node_and_a_fork_fit_into_one_batch() {
     // Handed in side by side, the three are taken up in this order, together or not.
     let queue = &plane.plane.reports;
     let (a, again, b, c) = tokio::join!(
-        queue.submit(first.clone()),
-        queue.submit(first.clone()),
-        queue.submit(second.clone()),
-        queue.submit(forked)
+        queue.submit(node.checked(std::slice::from_ref(&first))),
+        queue.submit(node.checked(std::slice::from_ref(&first))),
+        queue.submit(node.checked(std::slice::from_ref(&second))),
+        queue.submit(node.checked(&[forked]))
     );
-    assert_eq!(a.unwrap(), again.unwrap());
-    b.unwrap();
-    assert!(c.unwrap_err().problem().is(ProblemKind::ReportForked));
+    assert_eq!(sole(a).unwrap(), sole(again).unwrap());
+    sole(b).unwrap();
+    assert!(sole(c).unwrap_err().problem().is(ProblemKind::ReportForked));
     assert_eq!(node.head(&plane).await["sequence"], 2);
 }
 
@@ -240,7 +241,8 @@ async fn many_reports_at_once_get_proofs_under_few_checkpoints() {
     let mut waiting = tokio::task::JoinSet::new();
     for node in &nodes {
         let (queue, report) = (plane.plane.reports.clone(), node.next_report(plane.now(), |_| {}));
-        waiting.spawn(async move { (report.hash(), queue.submit(report).await.unwrap()) });
+        let checked = node.checked(std::slice::from_ref(&report));
+        waiting.spawn(async move { (report.hash(), sole(queue.submit(checked).await).unwrap()) });
     }
     let mut sizes = BTreeSet::new();
     let mut indices = BTreeSet::new();
@@ -288,20 +290,107 @@ async fn a_full_queue_sends_reports_away_for_a_moment() {
     let (_plane, node) = plane_with_node().await;
     let report = node.next_report(node.end, |_| {});
     let (queue, mut waiting) = sequencer::queue(); // nobody takes anything out
-    for _ in 0..sequencer::QUEUE_LIMIT {
-        tokio::select! {
-            biased;
-            answered = queue.submit(report.clone()) => panic!("answered: {answered:?}"),
-            () = std::future::ready(()) => {}
-        }
+    let checked = node.checked(&vec![report.clone(); sequencer::QUEUE_LIMIT]);
+    tokio::select! {
+        biased;
+        answered = queue.submit(checked) => panic!("answered: {answered:?}"),
+        () = std::future::ready(()) => {}
     }
-    let busy = queue.submit(report.clone()).await.unwrap_err();
-    assert!(busy.problem().is(ProblemKind::Busy) && busy.problem().detail.contains("4096"), "{busy}");
+    let busy = queue.submit(node.checked(std::slice::from_ref(&report))).await.unwrap_err();
+    assert!(busy.problem().is(ProblemKind::Busy) && busy.problem().detail.contains("8192"), "{busy}");
     let response = busy.into_response();
     assert_eq!(
         (response.status().as_u16(), &response.headers()["retry-after"]),
         (503, &HeaderValue::from(2))
     );
     waiting.close();
-    assert!(queue.submit(report).await.unwrap_err().problem().detail.contains("about to stop"));
+    assert!(
+        queue.submit(node.checked(&[report])).await.unwrap_err().problem().detail.contains("about to stop")
+    );
+}
+
+/// The answer to a request with one report.
+fn sole(answers: Answer<sequencer::Answers>) -> Answer<String> {
+    let mut answers = answers?;
+    assert_eq!(answers.len(), 1);
+    answers.remove(0)
+}
+
+#[tokio::test]
+async fn a_journal_is_drained_by_a_hundred_reports_a_request_and_each_is_proved() {
+    let (plane, mut node) = plane_with_node().await;
+    let reports = node.sign_several(100, plane.now());
+    let taken: ReportsTaken = node.send_several(&plane, &reports).await.json();
+    assert_eq!((taken.acknowledgements.len(), taken.refused.is_none()), (100, true));
+    let verifier: Verifier = node.joined.reports_vkey.parse().unwrap();
+    for (report, acknowledgement) in reports.iter().zip(&taken.acknowledgements) {
+        let proof: LogProof = acknowledgement.parse().unwrap();
+        proof.verify(report_entry(report.hash()).as_bytes(), &verifier).unwrap();
+    }
+    assert_eq!(node.head(&plane).await["sequence"], 100);
+    // The answer was lost, and it is sent again, alone or with others.
+    let again: ReportsTaken = node.send_several(&plane, &reports).await.json();
+    assert_eq!(again.acknowledgements, taken.acknowledgements);
+    assert_eq!(node.send(&plane, reports[41].note()).await.ok().body, taken.acknowledgements[41]);
+}
+
+#[tokio::test]
+async fn of_several_reports_those_before_the_first_bad_one_are_taken() {
+    let (plane, mut node) = plane_with_node().await;
+    let mut reports = node.sign_several(4, plane.now());
+    reports.remove(2);
+    let taken: ReportsTaken = node.send_several(&plane, &reports).await.json();
+    assert_eq!(taken.acknowledgements.len(), 2);
+    assert!(taken.refused.unwrap().is(ProblemKind::ReportGap));
+    let refused = node.send_several(&plane, &reports[2..]).await;
+    refused.problem(ProblemKind::ReportGap);
+    for wrong in [0, 101] {
+        let several = vec![reports[0].clone(); wrong];
+        let problem = node.send_several(&plane, &several).await.problem(ProblemKind::InvalidRequest);
+        assert!(problem.detail.contains("1 to 100"), "{}", problem.detail);
+    }
+    let spoilt = [reports[0].note().to_owned(), reports[1].note().replace("peers 0", "peers 100+")];
+    let body = json!({ "reports": spoilt }).to_string();
+    let taken: ReportsTaken = node.send_body(&plane, &body).await.json();
+    assert_eq!(taken.acknowledgements.len(), 1);
+    assert!(taken.refused.unwrap().is(ProblemKind::ReportSignature));
+}
+
+#[tokio::test]
+async fn what_each_report_counts_more_is_summed_by_hour_and_by_day_once() {
+    let (plane, mut node) = plane_with_node().await;
+    let begin = plane.now();
+    node.serve(Class::Assigned, 500, 300);
+    node.report(&plane, begin, |_| {}).await;
+    plane.clock.advance(3_600);
+    node.serve(Class::Assigned, 20, 10);
+    node.serve(Class::Invited, 7, 3);
+    let (note, _) = node.report(&plane, plane.now(), |_| {}).await;
+    node.send(&plane, &note).await.ok(); // once more, which adds nothing
+    plane.clock.advance(86_400);
+    node.serve(Class::Assigned, 1, 1);
+    node.report(&plane, plane.now(), |_| {}).await;
+
+    let mut read = plane.plane.store.read().await.unwrap();
+    let always = (time("2026-01-01T00:00:00Z"), time("2027-01-01T00:00:00Z"));
+    let operator = "nordlicht".parse().unwrap();
+    let mut sums = async |stretch| -> Vec<(String, u64, u64, u64)> {
+        let of = read.usage(&operator, Some(&node.id), stretch, always).await.unwrap();
+        let sum = |of: &wiregrant_store::UsageOf| {
+            (of.begin.to_string(), of.received.get(), of.sent.get(), of.creditable.get())
+        };
+        of.iter().map(sum).collect()
+    };
+    let at = |text: &str| text.to_owned();
+    assert_eq!(
+        sums(wiregrant_store::Stretch::Hour).await,
+        [
+            (at("2026-07-06T12:00:00Z"), 527, 313, 840), // its first second, and the stretch that ends with the hour
+            (at("2026-07-07T12:00:00Z"), 1, 1, 2),
+        ]
+    );
+    assert_eq!(
+        sums(wiregrant_store::Stretch::Day).await,
+        [(at("2026-07-06T00:00:00Z"), 527, 313, 840), (at("2026-07-07T00:00:00Z"), 1, 1, 2)]
+    );
 }

@@ -16,10 +16,19 @@ use wiregrant_store::Log;
 
 use crate::support::{ADDRESS, FakeNode, OTHER_ADDRESS, Plane, device_key, label};
 
-const MB: u64 = 1_000_000;
+pub const MB: u64 = 1_000_000;
 
 /// Two operators with a node each in the grant `spring` of 1,000,000 sats, and `devices` people on each node.
-async fn plane_with_grant(epochs: u64, devices: u64) -> (Plane, FakeNode, FakeNode) {
+pub async fn plane_with_grant(epochs: u64, devices: u64) -> (Plane, FakeNode, FakeNode) {
+    plane_with_terms(epochs, devices, |_| {}).await
+}
+
+/// The same with other terms.
+pub async fn plane_with_terms(
+    epochs: u64,
+    devices: u64,
+    change: impl FnOnce(&mut Value),
+) -> (Plane, FakeNode, FakeNode) {
     let plane = Plane::start().await;
     plane.location("de-fra").await;
     plane.location("is-rkv").await;
@@ -37,14 +46,14 @@ async fn plane_with_grant(epochs: u64, devices: u64) -> (Plane, FakeNode, FakeNo
             plane.ask(Method::POST, "/devices", &code, body).await.ok();
         }
     }
-    plane.grant("spring", epochs, 1_000_000, |_| {}).await;
+    plane.grant("spring", epochs, 1_000_000, change).await;
     plane.admit("spring", &north).await;
     plane.admit("spring", &south).await;
     (plane, north, south)
 }
 
 /// Reports `megabytes` of assigned traffic in the epoch that is now, up to its end, and moves the clock there.
-async fn epoch(plane: &Plane, number: u64, nodes: &mut [(&mut FakeNode, u64)]) {
+pub async fn epoch(plane: &Plane, number: u64, nodes: &mut [(&mut FakeNode, u64)]) {
     let grant: Value = plane.get("/grants/spring").await.json();
     let start: wiregrant_core::Timestamp = serde_json::from_value(grant["terms"]["start"].clone()).unwrap();
     let end = start.plus_seconds(60 * number);
@@ -59,7 +68,7 @@ async fn epoch(plane: &Plane, number: u64, nodes: &mut [(&mut FakeNode, u64)]) {
     plane.clock.advance(end.unix_seconds() - plane.now().unix_seconds());
 }
 
-async fn begin(plane: &Plane, nodes: &mut [&mut FakeNode]) {
+pub async fn begin(plane: &Plane, nodes: &mut [&mut FakeNode]) {
     // What was served before belongs to no epoch, and must not be paid.
     for node in nodes {
         node.serve(Class::Assigned, 500 * MB, 0);
@@ -68,7 +77,7 @@ async fn begin(plane: &Plane, nodes: &mut [&mut FakeNode]) {
     plane.clock.advance(61);
 }
 
-async fn closed(plane: &Plane, epoch: u64) -> Statement {
+pub async fn closed(plane: &Plane, epoch: u64) -> Statement {
     let note: Value = plane.close("spring", epoch).await.json();
     let signed = Signed::<Statement>::parse(note["note"].as_str().unwrap()).unwrap();
     signed.verified_by(&plane.plane.keys.statement.verifier()).unwrap();
@@ -76,13 +85,13 @@ async fn closed(plane: &Plane, epoch: u64) -> Statement {
     signed.into_content()
 }
 
-async fn inputs(plane: &Plane, epoch: u64) -> Inputs {
+pub async fn inputs(plane: &Plane, epoch: u64) -> Inputs {
     let grant = "spring".parse().unwrap();
     let note = plane.plane.store.read().await.unwrap().inputs(&grant, epoch).await.unwrap().unwrap();
     Signed::<Inputs>::parse(&note).unwrap().into_content()
 }
 
-fn sats(sats: u64) -> Sats {
+pub fn sats(sats: u64) -> Sats {
     Sats::new(sats).unwrap()
 }
 
@@ -105,7 +114,7 @@ async fn a_grant_is_split_by_what_was_served_in_its_epochs_and_every_sat_stands_
     // 700,000 and 300,000 bytes were carried: with 300,000 and 700,000 more, both have one unit.
     epoch(&plane, 2, &mut [(&mut north, 300_000), (&mut south, 700_000)]).await;
     let second = closed(&plane, 2).await;
-    second.check_sums(Some(&first)).unwrap();
+    second.check_sums(Some(&first), wiregrant_core::Sats::ZERO).unwrap();
     payout::check_statement(&second).unwrap();
     assert_eq!((second.allotted, second.pot), (sats(500_000), sats(500_000)));
     assert_eq!(line(&second, "nordlicht").payable, sats(250_000));
@@ -215,7 +224,7 @@ fn batch_request(id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_batch_pays_what_is_due_once_and_says_what_it_left_out() {
+async fn invariant_5_a_batch_pays_what_is_due_once_and_says_what_it_left_out() {
     let (plane, mut north, mut south) = plane_with_grant(2, 5).await;
     plane.post("/operators/nordlicht/destination", json!({ "pay": ADDRESS })).await.ok();
     begin(&plane, &mut [&mut north, &mut south]).await;
@@ -248,6 +257,13 @@ async fn a_batch_pays_what_is_due_once_and_says_what_it_left_out() {
     let next: Batch = plane.post("/batches", batch_request("b-2")).await.json();
     assert_eq!((next.payouts[0].operator.as_str(), next.total), ("suedwind", sats(125_000)));
     assert_eq!(plane.get("/batches").await.json::<Value>()["items"].as_array().unwrap().len(), 2);
+    plane.grant("summer", 1, 1_000, |_| {}).await;
+    for (funder, grant, seen) in [("fund", "spring", 2), ("other", "summer", 0)] {
+        let token = plane.funder(funder, &[grant]).await;
+        let ask = async |path: &str| plane.ask(Method::GET, path, &token, Value::Null).await;
+        assert_eq!(ask("/batches").await.json::<Value>()["items"].as_array().unwrap().len(), seen);
+        assert_eq!(ask("/batches/b-1").await.status.is_success(), seen > 0);
+    }
     let entries = plane.plane.store.read().await.unwrap().entries(Log::Record, 0, 100).await.unwrap();
     assert_eq!(entries.iter().filter(|entry| entry.starts_with("batch ")).count(), 2);
 }
@@ -264,8 +280,14 @@ async fn a_batch_is_refused_for_what_is_wrong_with_it() {
         change(&mut body);
         plane.post("/batches", body).await.problem(kind).detail
     };
-    let coins = refused(ProblemKind::Coins, |b| b["coins"] = json!([])).await;
-    assert!(coins.contains("coins") && coins.contains("750"), "{coins}");
+    let coins = refused(ProblemKind::InvalidRequest, |b| b["coins"] = json!([])).await;
+    assert!(coins.starts_with("coins: "), "{coins}");
+    let few = refused(ProblemKind::Coins, |b| {
+        b["coins"][0]["sats"] = json!("1000");
+        b["coins"][1]["sats"] = json!("1000");
+    })
+    .await;
+    assert!(few.contains("coins") && few.contains("750"), "{few}");
     refused(ProblemKind::Coins, |b| b["coins"][0]["outpoint"] = json!("abc:0")).await;
     refused(ProblemKind::Coins, |b| b["coins"][0]["outpoint"] = json!("00:0\n11:0")).await;
     refused(ProblemKind::Address, |b| b["change"] = json!("bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"))

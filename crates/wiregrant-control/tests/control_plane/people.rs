@@ -5,6 +5,8 @@ use std::time::Duration;
 use axum::http::Method;
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
+use wiregrant_control::retention;
+use wiregrant_core::WireGuardPublicKey;
 use wiregrant_core::api::{CodeDevices, Desired, DeviceCreated, ProblemKind};
 
 use crate::support::{FakeNode, Plane, device_key, join_body};
@@ -113,17 +115,19 @@ async fn a_code_that_is_unknown_expired_or_anothers_is_told_apart() {
 }
 
 #[tokio::test]
-async fn devices_go_where_fewest_are_and_an_operators_own_codes_stay_at_home() {
+async fn nobody_can_tell_where_a_device_goes_and_an_operators_own_codes_stay_at_home() {
     let (plane, north, ngo) = plane_with_node().await;
     let suedwind = plane.operator("suedwind").await;
     plane.location("is-rkv").await;
     let south = plane.node("suedwind", "is-rkv", 2).await;
-    for (n, code) in plane.codes(&ngo, 6, 1, GB).await.iter().enumerate() {
-        let key = device_key(50 + u8::try_from(n).unwrap());
+    for (key, code) in (100..).zip(&plane.codes(&ngo, 40, 1, GB).await) {
+        let key = device_key(key);
         plane.ask(Method::POST, "/devices", code, json!({ "public_key": key })).await.ok();
     }
     let devices = async |node: &FakeNode| node.desired(&plane, "").await.json::<Desired>().peers.unwrap();
-    assert_eq!((devices(&north).await.len(), devices(&south).await.len()), (3, 3));
+    let (there, here) = (devices(&north).await.len(), devices(&south).await.len());
+    // Both are free alike: one in a million million times all are on one.
+    assert!(there + here == 40 && there > 0 && here > 0, "{there} and {here}");
     let own = plane.codes(&suedwind, 1, 4, GB).await.remove(0);
     for key in 70..74 {
         let created: Value =
@@ -150,7 +154,9 @@ async fn a_node_that_never_asked_gets_no_device_and_a_frozen_one_neither() {
     let problem = ask(50).await.problem(ProblemKind::NoNode);
     assert_eq!(problem.status, 503);
     node.desired(&plane, "").await.ok();
-    plane.clock.advance(24 * 3600); // not heard of for a day: better than none
+    plane.clock.advance(200); // not heard of for minutes: who knows
+    ask(50).await.problem(ProblemKind::NoNode);
+    node.desired(&plane, "").await.ok();
     ask(50).await.ok();
     plane.post(&format!("/nodes/{}/freeze", node.id), json!({ "reason": "odd" })).await.ok();
     ask(51).await.problem(ProblemKind::NoNode);
@@ -208,4 +214,50 @@ async fn an_operator_sees_their_own_nodes_and_codes_only() {
     assert_eq!(all["items"][0]["node"], north.id.as_str());
     let distributors: Value = plane.get("/distributors").await.json();
     assert_eq!(distributors["items"][0]["codes_issued"], 3);
+}
+
+#[tokio::test]
+async fn codes_that_expired_and_devices_that_were_removed_are_forgotten_a_month_later() {
+    let plane = Plane::start().await;
+    plane.operator("nordlicht").await;
+    plane.location("de-fra").await;
+    let node = plane.node("nordlicht", "de-fra", 1).await;
+    let ngo = plane.distributor("ngo").await;
+    let code = plane.codes(&ngo, 1, 2, 2_000_000).await.remove(0);
+    for n in [20, 21] {
+        let body = json!({ "public_key": device_key(n) });
+        plane.ask(Method::POST, "/devices", &code, body).await.ok();
+    }
+    let key = |n: u8| device_key(n).parse::<WireGuardPublicKey>().unwrap();
+    let path = format!("/devices/{}", BASE64URL_NOPAD.encode(key(20).as_bytes()));
+    plane.ask(Method::DELETE, &path, &code, Value::Null).await.ok();
+    let known =
+        async |n: u8| plane.plane.store.read().await.unwrap().device(&key(n)).await.unwrap().is_some();
+    let placed = async || {
+        let mut read = plane.plane.store.read().await.unwrap();
+        read.assigned_devices(&node.id, plane.now()).await.unwrap()
+    };
+    // A device counts from the second after it was placed.
+    plane.clock.advance(1);
+    let before = placed().await;
+    assert_eq!(before.devices, 2);
+    let days = |days: i64| plane.clock.advance(days * 86_400);
+
+    days(29);
+    retention::forget(&plane.plane).await.unwrap();
+    assert_eq!([known(20).await, known(21).await], [true, true], "not yet");
+    days(2);
+    retention::forget(&plane.plane).await.unwrap();
+    assert_eq!([known(20).await, known(21).await], [false, true], "removed 31 days ago");
+    // The code is good for 30 days, and was known for 30 more.
+    days(28);
+    retention::forget(&plane.plane).await.unwrap();
+    let late = plane.ask(Method::GET, "/devices", &code, Value::Null).await;
+    assert!(late.body.contains("expired") || late.status.is_success(), "{}", late.body);
+    days(2);
+    retention::forget(&plane.plane).await.unwrap();
+    assert!(!known(21).await);
+    plane.ask(Method::GET, "/devices", &code, Value::Null).await.problem(ProblemKind::AccessCode);
+    assert_eq!(placed().await, before, "what was placed still bounds what the node is credited");
+    retention::forget(&plane.plane).await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! What is public: a folder of static files that anyone can check, whatever happened to the process.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -155,7 +156,7 @@ async fn the_pages_show_the_statement_and_carry_the_headers_of_their_kind() {
             .contains(",nordlicht,3,3000000,500000,0,500000,0,payable")
     );
     assert_eq!(plane.file("/log/checkpoint").await.headers["content-type"], "text/plain; charset=utf-8");
-    assert!(plane.file("/style.css").await.headers["content-type"].starts_with("text/css"));
+    assert!(plane.file(&format!("/{}", wiregrant_control::pages::assets::path("style.css"))).await.headers["content-type"].starts_with("text/css"));
     let statement = report["epochs"][0]["statement"].as_str().unwrap();
     let note = plane.file(&format!("/log/note/{statement}")).await.ok();
     assert!(
@@ -180,4 +181,97 @@ async fn a_database_older_than_what_is_public_is_not_opened() {
     let data_dir = folder.join("other");
     let message = refused(Config { database: older, data_dir, ..plane.plane.config.clone() }).await;
     assert!(message.contains("another log was published here"), "{message}");
+}
+
+/// Every file below a folder by its path.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let (mut all, mut folders) = (BTreeMap::new(), vec![folder.to_owned()]);
+    while let Some(at) = folders.pop() {
+        for path in std::fs::read_dir(at).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                all.insert(path.strip_prefix(folder).unwrap().to_owned(), std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    all
+}
+
+fn lay(folder: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) {
+    let _ = std::fs::remove_dir_all(folder);
+    for (path, bytes) in files {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_crash_between_a_commit_and_any_of_its_files_leaves_no_wrong_tile() {
+    let mut plane = Plane::start().await;
+    for n in 0..250 {
+        plane.operator(&format!("op-{n}")).await;
+    }
+    publisher::publish(&plane.plane).await.unwrap();
+    let public = plane.plane.config.public_dir.clone();
+    let before = files(&public);
+    for n in 250..270 {
+        plane.operator(&format!("op-{n}")).await;
+    }
+    plane.stop().await;
+    let after = files(&public);
+    let checkpoint = PathBuf::from("log/checkpoint");
+    let written: Vec<_> = after.iter().filter(|(path, bytes)| before.get(*path) != Some(*bytes)).collect();
+    assert!(written.len() > 4, "{written:?}");
+    // The checkpoint comes last, so that a crash leaves any of the other files and the old checkpoint; one file may be
+    // left half under the name it is written under, or, where another history was committed and lost, whole and wrong.
+    for count in 0..=written.len() {
+        let mut crashed = before.clone();
+        for (path, bytes) in written.iter().filter(|(path, _)| **path != checkpoint).take(count) {
+            crashed.insert((*path).clone(), (*bytes).clone());
+        }
+        let torn = after[Path::new("log/tile/entries/000")][..100].to_vec();
+        crashed.insert("log/tile/entries/000.new".into(), torn);
+        lay(&public, &crashed);
+        assert_eq!(checked(&public, "log").len(), 252, "what the old checkpoint promises is whole");
+        for path in ["log/tile/0/000", "log/tile/entries/000", "log/tile/0/001.p/16"] {
+            let mut wrong = after[Path::new(path)].clone();
+            let last = wrong.len() - 1;
+            wrong[last] ^= 1;
+            std::fs::create_dir_all(public.join(path).parent().unwrap()).unwrap();
+            std::fs::write(public.join(path), wrong).unwrap();
+        }
+        plane = plane.restart().await;
+        plane.stop().await;
+        assert_eq!(checked(&public, "log").len(), 272);
+        // Partial forms of sizes in between depend on when it was published; the manifest is signed anew.
+        let lasts = |path: &&PathBuf| {
+            let text = path.to_string_lossy();
+            !path.ends_with("manifest") && (!text.contains(".p/") || text.ends_with("/001.p/16"))
+        };
+        for path in after.keys().filter(lasts) {
+            assert_eq!(std::fs::read(public.join(path)).unwrap(), after[path], "{}", path.display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_web_server_says_of_a_file_fits_how_long_it_stays_the_same() {
+    let plane = plane_with_history().await;
+    let record: Vec<String> = checked(&plane.plane.config.public_dir, "log");
+    let partial = format!("/log/tile/0/000.p/{}", record.len());
+    for (path, says) in [
+        ("/log/checkpoint", "public, max-age=5"),
+        ("/reports/checkpoint", "public, max-age=5"),
+        ("/log/vkey", "public, max-age=5"),
+        ("/manifest", "public, max-age=5"),
+        (partial.as_str(), "public, max-age=5"),
+        ("/", "public, max-age=5"),
+    ] {
+        assert_eq!(plane.file(path).await.headers["cache-control"], says, "{path}");
+    }
+    let missing = plane.file("/log/tile/0/000").await;
+    assert_eq!(missing.status.as_u16(), 404);
+    assert_eq!(missing.headers["cache-control"], "public, max-age=5", "a tile that is not there yet will be");
 }

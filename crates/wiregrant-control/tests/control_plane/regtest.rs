@@ -17,18 +17,18 @@ use crate::support::{FakeNode, Plane, device_key, label};
 
 const MB: u64 = 1_000_000;
 /// What each operator is owed by the grant's one epoch.
-const EACH_SATS: u64 = 250_000;
+pub const EACH_SATS: u64 = 250_000;
 
 /// A control plane that owes two operators 250,000 sats each, and a Bitcoin node whose wallet is the funder's.
-struct Story {
-    plane: Plane,
-    node: Bitcoind,
+pub struct Story {
+    pub plane: Plane,
+    pub node: Bitcoind,
     source: Option<Source>,
     _folder: TempDir,
 }
 
 impl Story {
-    async fn begin() -> Self {
+    pub async fn begin() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let node = Bitcoind::start(folder.path()).unwrap();
         node.fill_wallet().unwrap();
@@ -39,7 +39,7 @@ impl Story {
         story
     }
 
-    async fn look(&mut self) {
+    pub async fn look(&mut self) {
         loop {
             let source = self.source.take().unwrap();
             let (source, up_to_date) = settlement::look(&self.plane.plane, source).await.unwrap();
@@ -50,13 +50,13 @@ impl Story {
         }
     }
 
-    async fn mine(&mut self, blocks: u32) {
+    pub async fn mine(&mut self, blocks: u32) {
         self.node.mine(blocks).unwrap();
         self.look().await;
     }
 
     /// A batch from a fresh coin of the wallet.
-    async fn batch(&self, id: &str) -> Batch {
+    pub async fn batch(&self, id: &str) -> Batch {
         let coin = self.node.coin("bech32", 1_000_000).unwrap();
         let outpoint = format!("{}:{}", coin["txid"].as_str().unwrap(), coin["vout"]);
         let body = json!({
@@ -67,15 +67,15 @@ impl Story {
         self.plane.post("/batches", body).await.json()
     }
 
-    async fn shown(&self, id: &str) -> Batch {
+    pub async fn shown(&self, id: &str) -> Batch {
         self.plane.get(&format!("/batches/{id}")).await.json()
     }
 
-    async fn state(&self, id: &str) -> BatchState {
+    pub async fn state(&self, id: &str) -> BatchState {
         self.shown(id).await.state
     }
 
-    async fn entries(&self, of: &str) -> Vec<String> {
+    pub async fn entries(&self, of: &str) -> Vec<String> {
         let entries =
             self.plane.plane.store.read().await.unwrap().entries(Log::Record, 0, 100).await.unwrap();
         entries.into_iter().filter(|entry| entry.starts_with(of)).collect()

@@ -1,14 +1,17 @@
 //! Grants, their epochs, and the batches that pay them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::{BatchState, BatchTransaction, LineState};
+use super::{BatchStage, BatchState, BatchTransaction, GrantState, LineState};
 use crate::epoch::{EpochLabel, Schedule};
 use crate::terms::Terms;
-use crate::{BatchId, GrantId, NodeId, OperatorId, Sats, Timestamp};
+use crate::{BatchId, Bytes, GrantId, NodeId, OperatorId, Sats, Timestamp};
 
 /// A new grant, open from its terms' start.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewGrant {
     /// Its id, for good; it is in the address of its public report.
@@ -17,16 +20,26 @@ pub struct NewGrant {
     pub title: String,
     /// Its terms.
     pub terms: Terms,
+    /// `open`: its terms are signed and logged at once; `draft`: it can be changed by asking for it again, until it is opened.
+    #[serde(default = "open")]
+    pub state: GrantState,
+}
+
+fn open() -> GrantState {
+    GrantState::Open
 }
 
 /// A grant.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Grant {
     /// Its id.
     pub grant: GrantId,
     /// For people.
     pub title: String,
-    /// Its terms.
+    /// Where it stands.
+    pub state: GrantState,
+    /// Its newest terms.
     pub terms: Terms,
     /// Sats contributed so far.
     pub contributed: Sats,
@@ -38,6 +51,7 @@ pub struct Grant {
 
 /// Sats for a grant, acting from the next epoch that begins.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewContribution {
     /// How many.
@@ -46,6 +60,7 @@ pub struct NewContribution {
 
 /// Admits a node to a grant from the next epoch that begins.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Admit {
     /// The node.
@@ -54,6 +69,7 @@ pub struct Admit {
 
 /// A node's part in a grant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Membership {
     /// The grant.
     pub grant: GrantId,
@@ -65,9 +81,19 @@ pub struct Membership {
     pub first_epoch: u64,
     /// The first epoch it no longer takes part in.
     pub end_epoch: Option<u64>,
+    /// What a peer can add to what is creditable in an epoch, by the first epoch in which that acts; 0 for no cap.
+    #[serde(default)]
+    pub peer_caps: BTreeMap<u64, Bytes>,
 }
 
 impl Membership {
+    /// The cap that holds a peer in an epoch, if there is one.
+    #[must_use]
+    pub fn peer_cap_in(&self, epoch: &EpochLabel) -> Option<Bytes> {
+        let in_force = self.peer_caps.range(..=epoch.number).next_back().map(|(_, cap)| *cap);
+        in_force.filter(|cap| *cap > Bytes::ZERO && epoch.grant == self.grant)
+    }
+
     /// The epoch a reading at `now` belongs to, if the node takes part in it.
     #[must_use]
     pub fn label_at(&self, now: Timestamp) -> Option<EpochLabel> {
@@ -79,6 +105,7 @@ impl Membership {
 
 /// A statement with its hash.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StatementNote {
     /// The epoch.
     pub epoch: u64,
@@ -90,6 +117,7 @@ pub struct StatementNote {
 
 /// A coin the funder wants to spend.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CoinInput {
     /// `txid:vout`.
@@ -101,26 +129,42 @@ pub struct CoinInput {
     /// The whole transaction that made it, hexadecimal; needed for P2PKH coins.
     #[serde(default)]
     pub previous_tx: Option<String>,
+    /// The script that a P2SH address is the hash of, hexadecimal; needed for P2SH-P2WPKH coins.
+    #[serde(default)]
+    pub redeem_script: Option<String>,
 }
 
 /// Pays all payable lines of a grant that no other batch holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewBatch {
     /// Its id, for good.
     pub batch: BatchId,
     /// The grant.
     pub grant: GrantId,
-    /// The funder's coins.
+    /// The funder's coins. Without any there is no unsigned transaction: the batch is exported for a wallet that chooses
+    /// them itself.
+    #[serde(default)]
     pub coins: Vec<CoinInput>,
-    /// Where the change goes.
-    pub change: String,
-    /// 1 to 1,000.
-    pub fee_rate_sat_per_vb: u64,
+    /// Where the change goes, with coins: an address, or a public descriptor of the funder's, which then gives each batch
+    /// an address of its own.
+    #[serde(default)]
+    pub change: Option<String>,
+    /// 1 to 1,000, with coins.
+    #[serde(default)]
+    pub fee_rate_sat_per_vb: Option<u64>,
+    /// The batch it stands in for: it takes over its lines and spends one of its coins.
+    #[serde(default)]
+    pub replaces: Option<BatchId>,
+    /// How far it goes.
+    #[serde(default)]
+    pub stage: BatchStage,
 }
 
 /// One line of a batch.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Payout {
     /// Whose sats.
     pub operator: OperatorId,
@@ -132,12 +176,16 @@ pub struct Payout {
     pub address: String,
     /// Whether the operator's own key signed that destination.
     pub destination_signed_by_operator: bool,
+    /// Whether the address itself signed that it is theirs (BIP 322).
+    #[serde(default)]
+    pub ownership_proven: bool,
     /// Where it stands. Lines of one address stand together.
     pub state: LineState,
 }
 
 /// A frozen batch.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Batch {
     /// Its id.
     pub batch: BatchId,
@@ -165,8 +213,12 @@ pub struct Batch {
     pub change: Option<Sats>,
     /// The `wiregrant/batch/v1` note.
     pub note: String,
-    /// The unsigned transaction, BIP 174, base64.
+    /// The unsigned transaction, BIP 174, base64; empty before it is exported, and where a wallet chooses the coins.
     pub psbt: String,
+    /// The batch it stands in for.
+    pub replaces: Option<BatchId>,
+    /// The batch that stands in for it.
+    pub replaced_by: Option<BatchId>,
     /// The destination notes that its addresses follow from, for whoever signs to check.
     pub destinations: Vec<String>,
     /// Lines left out, and why: below the minimum nothing is payable; without a destination it waits.

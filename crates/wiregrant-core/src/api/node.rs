@@ -4,6 +4,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::grant::Membership;
+use super::problem::Problem;
 use crate::allotment::Level;
 use crate::note::Origin;
 use crate::peer::{DesiredPeer, PeerChanges};
@@ -13,8 +14,10 @@ use crate::{Bytes, LocationId, NodeId, OperatorId, Timestamp, WireGuardPublicKey
 
 /// Redeems an invitation. The same invitation with the same keys gets the same answer again, so that an answer lost on
 /// the way costs nothing.
+///
+/// Agents of the next minor version may say more than this one knows, here as in all that nodes send: that is passed over.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Join {
     /// The invitation's secret.
     pub secret: String,
@@ -46,6 +49,7 @@ impl Join {
 
 /// What a node learns on joining.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Joined {
     /// Its id.
     pub node: NodeId,
@@ -58,13 +62,39 @@ pub struct Joined {
     /// The reports log's key: the same key under that log's name.
     pub reports_vkey: String,
     /// The interface's own addresses with their pools' prefixes, v4 then v6.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub addresses: Vec<IpNet>,
     /// The port the endpoint names, on which the interface listens.
     pub listen_port: u16,
+    /// The keys the node had before, where it was invited to go on under another: its last report is signed by one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<NamedKey>,
+}
+
+/// A key of a node as the record names it, with the proof that it does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct NamedKey {
+    /// The record's entry: `enrol` or `rekey`.
+    pub entry: String,
+    /// The C2SP tlog-proof that it is in the record.
+    pub proof: String,
+}
+
+/// Replaces a node's identity key, with the former one at hand. The same again is no error, so that an answer lost on the way
+/// costs nothing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct NewNodeKey {
+    /// The note [`crate::rekey::Rekey`], signed by the former key.
+    pub note: String,
+    /// Ed25519 over the whole note by the new key, padded base64: nobody announces a key that is not theirs.
+    pub signature: String,
 }
 
 /// What a node should be doing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Desired {
     /// Rises with each change of the peers or of the membership.
     pub revision: u64,
@@ -94,6 +124,7 @@ word! {
 /// What a node says about itself between reports. It carries no byte count, and each one overwrites the last: no history is
 /// kept of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Condition {
     /// The agent's version.
     pub agent: String,
@@ -107,6 +138,12 @@ pub struct Condition {
     /// Why it serves nobody for now; absent when it serves.
     #[serde(default)]
     pub paused: Option<Pause>,
+    /// What its operator gives at most, each way, in megabits a second; absent without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub megabits_per_second: Option<u64>,
+    /// What its operator gives at most in a calendar month, in gigabytes; absent without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gigabytes_per_month: Option<u64>,
     /// The levels that changed since the last condition that was taken; all of them after a start.
     #[serde(default)]
     pub levels: Vec<DeviceLevel>,
@@ -114,6 +151,7 @@ pub struct Condition {
 
 /// How much of its allotment a device has left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeviceLevel {
     /// The device.
     pub public_key: WireGuardPublicKey,
@@ -123,6 +161,7 @@ pub struct DeviceLevel {
 
 /// The last report the control plane has accepted of a node.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReportHead {
     /// Its sequence number; 0 where there is none.
     pub sequence: u64,
@@ -132,6 +171,7 @@ pub struct ReportHead {
 
 /// Freezes a node.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Freeze {
     /// A short word of a-z, 0-9 and '-'.
@@ -140,6 +180,7 @@ pub struct Freeze {
 
 /// Where a node is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum NodeState {
     /// Its reports are taken.
@@ -152,6 +193,7 @@ pub enum NodeState {
 
 /// A node as its operator and the administrator see it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Node {
     /// The id.
     pub node: NodeId,
@@ -161,6 +203,9 @@ pub struct Node {
     pub location: LocationId,
     /// Where clients reach it.
     pub endpoint: String,
+    /// Whether the control plane has completed a WireGuard handshake there. Before that no device is placed on it.
+    #[serde(default)]
+    pub endpoint_reached: bool,
     /// Where clients reach its SOCKS5 service; absent when it has none.
     #[serde(default)]
     pub socks5_endpoint: Option<String>,
@@ -189,6 +234,7 @@ pub struct Node {
 
 /// One line of reported usage.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UsageLine {
     /// What was used.
     pub service: Service,
@@ -219,6 +265,7 @@ pub fn usage_lines(table: &UsageTable) -> Vec<UsageLine> {
 
 /// Two texts under one sequence number, both signed by the node.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Evidence {
     /// The sequence number.
     pub sequence: u64,
@@ -228,4 +275,67 @@ pub struct Evidence {
     pub other: String,
     /// When the other one came.
     pub received_at: Timestamp,
+    /// Both as a file that convicts the node before anybody: see [`crate::evidence`]. Empty from an older control plane.
+    #[serde(default)]
+    pub proof: String,
+}
+
+/// Several reports of one node, in their order, at most [`MAX_REPORTS_PER_REQUEST`]: how an agent drains what waited in its journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct NewReports {
+    /// The signed notes.
+    pub reports: Vec<String>,
+}
+
+/// An acknowledged report as its node keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// The signed note.
+    pub note: String,
+    /// Its acknowledgement, a C2SP tlog-proof.
+    pub proof: String,
+}
+
+/// What a node holds of a log whose end a restored control plane does not know, at most [`MAX_REPORTS_PER_REQUEST`] a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewReceipts {
+    /// Acknowledgements of entries from the asked index on.
+    pub receipts: Vec<Receipt>,
+    /// The node holds no other.
+    pub last: bool,
+}
+
+/// The most reports of one request.
+pub const MAX_REPORTS_PER_REQUEST: usize = 100;
+
+/// What became of them: those before the first that was refused are durable. A request whose first report is refused is answered
+/// with that problem alone, as a single report would be.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ReportsTaken {
+    /// A C2SP tlog-proof for each that is durable, in their order.
+    pub acknowledgements: Vec<String>,
+    /// Why the next one was refused; those behind it were not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Problem>,
+}
+
+/// What an operator's nodes moved within an hour or a day of UTC. It follows from their reports; what is paid follows from
+/// statements alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct UsageSum {
+    /// When the hour or day began.
+    pub begin: Timestamp,
+    /// Bytes that nodes received.
+    pub received: Bytes,
+    /// Bytes that nodes sent.
+    pub sent: Bytes,
+    /// What of both may count.
+    pub creditable: Bytes,
 }

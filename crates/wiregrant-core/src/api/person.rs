@@ -16,6 +16,7 @@ pub const HEADER_IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Asks for a device. The private key stays where it was made.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewDevice {
     /// The device's key.
@@ -28,9 +29,13 @@ pub struct NewDevice {
     pub socks5: bool,
 }
 
+/// The most switches of each device of a code within an epoch, while its node is there.
+pub const MAX_SWITCHES: u64 = 2;
+
 /// A device was placed on a node. The same code and key get the same answer again, but for the SOCKS5 login: see
 /// [`Socks5Access`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeviceCreated {
     /// The device.
     #[serde(flatten)]
@@ -42,6 +47,7 @@ pub struct DeviceCreated {
 
 /// A device of a code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Device {
     /// Its key.
     pub public_key: WireGuardPublicKey,
@@ -62,6 +68,9 @@ pub struct Device {
     /// Why its node serves nobody for now; absent when it serves.
     #[serde(default)]
     pub paused: Option<Pause>,
+    /// Whether its node has retired, is frozen, or was not heard of for long: the device may be switched to another at any time.
+    #[serde(default)]
+    pub gone: bool,
     /// Its login at the node's SOCKS5 service, without the password; absent when it has none, or the node no such service.
     #[serde(default)]
     pub socks5: Option<Socks5Place>,
@@ -69,6 +78,7 @@ pub struct Device {
 
 /// Where a device's SOCKS5 login is good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Socks5Place {
     /// `host:port`, IPv6 hosts in brackets.
     pub endpoint: String,
@@ -79,6 +89,7 @@ pub struct Socks5Place {
 /// A SOCKS5 login. What goes through it is NOT encrypted: whoever watches the line sees where its user goes. Asking again
 /// gives a new password, and the old one stops.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Socks5Access {
     /// The host, IPv6 without brackets.
     pub host: String,
@@ -115,6 +126,7 @@ impl fmt::Debug for Socks5Access {
 
 /// The devices of a code.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CodeDevices {
     /// Devices it has.
     pub devices: Vec<Device>,

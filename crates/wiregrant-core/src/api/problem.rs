@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 macro_rules! problems {
     ($($(#[$doc:meta])* $variant:ident $slug:literal $status:literal $title:literal),+ $(,)?) => {
         /// What went wrong. The type is stable; titles may change.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub enum ProblemKind { $($(#[$doc])* $variant),+ }
 
         impl ProblemKind {
@@ -40,6 +40,8 @@ problems! {
     InvalidRequest "invalid-request" 400 "The request is not of the form this address takes",
     /// No token, code or signature, or none that is known.
     Unauthorized "unauthorized" 401 "A valid token is needed",
+    /// A browser says that another site is behind the request.
+    CrossSite "cross-site" 403 "The request comes from another site",
     /// The token is for something else.
     Forbidden "forbidden" 403 "This token does not allow that",
     /// There is no such thing.
@@ -56,6 +58,8 @@ problems! {
     Address "address" 422 "The address cannot be paid",
     /// The invitation is unknown, used or expired.
     Invitation "invitation" 410 "The invitation is not valid",
+    /// A distributor may not issue so much.
+    Budget "budget" 409 "The distributor's budget does not allow that",
     /// The access code is unknown.
     AccessCode "access-code" 404 "The access code is not known",
     /// The access code has expired.
@@ -102,14 +106,21 @@ problems! {
     Coins "coins" 422 "The coins cannot pay this batch",
     /// What was declared does not pay the batch.
     Payment "payment" 422 "That does not pay this batch",
+    /// The request's own name was used for another one, or that one's answer is not known.
+    IdempotencyKey "idempotency-key" 409 "The idempotency key stands for another request",
+    /// Too many requests with the same credential.
+    TooMany "too-many-requests" 429 "Too many requests; wait a little",
     /// The queue is full.
     Busy "busy" 503 "Too much is waiting; try again",
+    /// The control plane was restored from a backup, and signs nothing yet.
+    CatchingUp "catching-up" 503 "The control plane was restored and has to catch up first",
     /// A fault of the control plane.
     Internal "internal" 500 "The control plane failed; the administrator's log says why",
 }
 
 /// An RFC 9457 problem.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Problem {
     /// `urn:wiregrant:problem:<slug>`.
     #[serde(rename = "type")]

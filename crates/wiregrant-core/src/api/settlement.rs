@@ -10,6 +10,7 @@ macro_rules! states {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident $word:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(rename_all = "kebab-case")]
         pub enum $name { $($(#[$variant_doc])* $variant),+ }
 
@@ -24,7 +25,11 @@ macro_rules! states {
 states! {
     /// Where a batch stands.
     BatchState {
-        /// Its unsigned transaction has left the control plane: a signed copy may exist anywhere.
+        /// It is asked for, and holds no line yet.
+        Draft "draft",
+        /// Its lines and addresses are fixed and signed; nothing that could be paid has left the control plane.
+        Frozen "frozen",
+        /// Its unsigned transaction, or a list to pay, has left the control plane: a signed copy may exist anywhere.
         Exported "exported",
         /// A PSBT that a wallet made or signed was shown, and pays exactly this batch.
         Verified "verified",
@@ -34,6 +39,8 @@ states! {
         Confirmed "confirmed",
         /// All of it is six blocks deep.
         Settled "settled",
+        /// Another batch stands in for it and holds its lines; the two spend a coin in common, so that one is paid at most.
+        Replaced "replaced",
         /// Something of it is paid, and something is missing.
         Partial "partial",
         /// The record and the chain contradict each other: a void batch was paid, or a paid one no longer is.
@@ -65,6 +72,7 @@ states! {
 
 /// Says which transaction pays a batch; exactly one of the three.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeclareTransaction {
     /// A transaction's id. It is looked for in the last hundred blocks, and in those to come.
@@ -76,10 +84,28 @@ pub struct DeclareTransaction {
     /// A PSBT that a wallet made, base64, not signed yet. It is checked against the batch.
     #[serde(default)]
     pub psbt: Option<String>,
+    /// With a PSBT for which the wallet chose the coins: where its change goes.
+    #[serde(default)]
+    pub change: Vec<String>,
+}
+
+/// How far a new batch goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum BatchStage {
+    /// It is kept as it was asked for, and shows what it would pay.
+    Draft,
+    /// Its lines and addresses are fixed and signed.
+    Frozen,
+    /// Its unsigned transaction is handed out with the answer.
+    #[default]
+    Exported,
 }
 
 /// Cancels a batch.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CancelBatch {
     /// Why: a short word, which is public once the batch is void.
@@ -104,6 +130,7 @@ states! {
 
 /// A transaction that has to do with a batch.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BatchTransaction {
     /// Its id.
     pub txid: String,

@@ -25,6 +25,9 @@ pub fn parse_time(field: &'static str, text: &str) -> Result<Timestamp, FactErro
     text.parse().map_err(|_| FactError::value(field, text, "a moment in UTC like 2026-07-06T12:00:00Z"))
 }
 
+/// Length of a salt as text.
+const SALT_CHARS: usize = 24;
+
 /// 16 random bytes that keep a note's hash from being guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -32,7 +35,9 @@ pub struct Salt(pub [u8; 16]);
 
 impl Display for Salt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&BASE64.encode(&self.0))
+        let mut text = [0; SALT_CHARS];
+        BASE64.encode_mut(&self.0, &mut text);
+        f.write_str(std::str::from_utf8(&text).expect("base64 is ASCII"))
     }
 }
 

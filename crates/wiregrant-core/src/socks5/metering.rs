@@ -11,6 +11,7 @@
 //! ```
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 
 use ipnet::IpNet;
 use serde::de::DeserializeOwned;
@@ -42,6 +43,9 @@ pub enum Question {
         /// Networks that nobody may reach through the service, at most [`MAX_REFUSED_NETWORKS`]: the tunnel's own, whose bytes
         /// would be counted twice.
         refused_networks: Vec<IpNet>,
+        /// How fast.
+        #[serde(default, skip_serializing_if = "Rates::are_none")]
+        rates: Rates,
     },
     /// Read the counters.
     Read {},
@@ -58,6 +62,26 @@ pub enum Question {
         /// The run whose readings were kept.
         instance: Instance,
     },
+}
+
+/// How many bytes may pass in a second, each way; no limit where absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rates {
+    /// Of all devices together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub all: Option<NonZeroU64>,
+    /// Of each device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<NonZeroU64>,
+}
+
+impl Rates {
+    /// Whether nothing is limited.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What the service answers.
@@ -104,7 +128,7 @@ impl Question {
     /// What is wrong with it; no login is repeated.
     pub fn parse(line: &[u8]) -> Result<Self, FactError> {
         let question: Self = parse("question", line)?;
-        if let Self::Serve { logins, refused_networks } = &question {
+        if let Self::Serve { logins, refused_networks, .. } = &question {
             at_most("logins", logins.len(), MAX_PEERS)?;
             at_most("refused_networks", refused_networks.len(), MAX_REFUSED_NETWORKS)?;
             each_once(logins.iter().map(|login| &login.username))?;
@@ -203,9 +227,10 @@ mod tests {
             logins.into_iter().map(login).collect()
         });
         prop_oneof![
-            logins.prop_map(|logins| Question::Serve {
+            (logins, any::<u64>(), any::<u64>()).prop_map(|(logins, all, device)| Question::Serve {
                 logins,
-                refused_networks: vec!["10.64.0.0/10".parse().unwrap()]
+                refused_networks: vec!["10.64.0.0/10".parse().unwrap()],
+                rates: Rates { all: NonZeroU64::new(all / 2), device: NonZeroU64::new(device % 3) },
             }),
             Just(Question::Read {}),
             (instance(), proptest::collection::vec(username(), 0..5))

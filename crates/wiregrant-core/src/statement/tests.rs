@@ -7,7 +7,7 @@ fn sats(n: u64) -> Sats {
     Sats::new(n).unwrap()
 }
 
-fn first() -> Statement {
+pub(crate) fn first() -> Statement {
     let terms = crate::terms::sample();
     let (start, end) = terms.schedule().bounds(1).unwrap();
     let node = |operator: &str, units| NodeLine {
@@ -49,7 +49,7 @@ fn first() -> Statement {
     }
 }
 
-fn second() -> Statement {
+pub(crate) fn second() -> Statement {
     let last = first();
     let (start, end) = last.terms.schedule().bounds(2).unwrap();
     let adjustment =
@@ -89,9 +89,37 @@ fn a_statement_reads_as_it_is_written() {
 
 #[test]
 fn sats_add_up_within_and_across_statements() {
-    assert_eq!(first().check_sums(None), Ok(()));
-    assert_eq!(second().check_sums(Some(&first())), Ok(()));
+    assert_eq!(first().check_sums(None, Sats::ZERO), Ok(()));
+    assert_eq!(second().check_sums(Some(&first()), Sats::ZERO), Ok(()));
     assert_eq!(second().allotted_after().unwrap(), sats(100_000 + 100_001 - 100));
+}
+
+#[test]
+fn what_was_forfeited_goes_back_to_the_pot() {
+    let mut next = second();
+    // floor((400,003 - 70,000) / 3)
+    (next.allotted, next.pot, next.unspent) = (sats(70_000), sats(110_001), sats(10_000));
+    assert_eq!(next.check_sums(Some(&first()), sats(30_000)), Ok(()));
+    assert!(next.check_sums(Some(&first()), sats(29_999)).unwrap_err().to_string().contains("allotted"));
+    assert!(
+        second().check_sums(Some(&first()), sats(100_001)).unwrap_err().to_string().contains("forfeited")
+    );
+}
+
+#[test]
+fn a_correction_that_nobody_contributed_is_found() {
+    let mut last = first();
+    (last.epoch, last.epochs_left, last.terms.epochs) = (1, 1, 1);
+    (last.contributed, last.pot) = (sats(100_000), sats(100_000));
+    assert_eq!(last.check_sums(None, Sats::ZERO), Ok(()));
+    last.adjustments.insert(Adjustment {
+        operator: "polaris".parse().unwrap(),
+        sats: 1,
+        reason: "recount".into(),
+        epoch: 1,
+    });
+    last.operators.get_mut(&"polaris".parse().unwrap()).unwrap().carried = sats(1);
+    assert!(last.check_sums(None, Sats::ZERO).unwrap_err().to_string().contains("contributed"));
 }
 
 #[test]
@@ -115,7 +143,7 @@ fn a_satoshi_moved_anywhere_is_found_and_named() {
     for (what, change) in changes {
         let mut statement = second();
         change(&mut statement);
-        let error = statement.check_sums(Some(&first())).unwrap_err().to_string();
+        let error = statement.check_sums(Some(&first()), Sats::ZERO).unwrap_err().to_string();
         assert!(error.contains(what), "{what}: {error}");
     }
 }
@@ -128,7 +156,7 @@ fn carried_sats_cannot_be_dropped_by_leaving_out_their_line() {
     next.operators.remove(&"polaris".parse().unwrap());
     next.adjustments.clear();
     next.unspent = sats(1_001);
-    let error = next.check_sums(Some(&last)).unwrap_err().to_string();
+    let error = next.check_sums(Some(&last), Sats::ZERO).unwrap_err().to_string();
     assert!(error.contains("operator polaris: brought"), "{error}");
 }
 

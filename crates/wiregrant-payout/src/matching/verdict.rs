@@ -236,7 +236,11 @@ fn state(batch: &WatchedBatch, paid: &BTreeMap<ScriptBuf, Paid>) -> BatchState {
         (LineState::Seen, BatchState::Seen),
     ];
     if decisions.void {
-        return if some { BatchState::Disputed } else { BatchState::Void };
+        return match (some, decisions.replaced) {
+            (true, _) => BatchState::Disputed,
+            (false, true) => BatchState::Replaced,
+            (false, false) => BatchState::Void,
+        };
     }
     if let Some((_, state)) = on_chain.into_iter().find(|(reached, _)| all(*reached)) {
         return state;
@@ -245,8 +249,10 @@ fn state(batch: &WatchedBatch, paid: &BTreeMap<ScriptBuf, Paid>) -> BatchState {
         // The record cannot be taken back, and says that all of it was paid.
         () if decisions.paid.is_some() => BatchState::Disputed,
         () if some => BatchState::Partial,
+        () if decisions.replaced => BatchState::Replaced,
         () if decisions.cancel_asked => BatchState::CancelPending,
         () if decisions.verified => BatchState::Verified,
+        () if decisions.kept_back => BatchState::Frozen,
         () => BatchState::Exported,
     }
 }

@@ -7,6 +7,7 @@ use bitcoin::{OutPoint, ScriptBuf, Transaction, Txid};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use wiregrant_core::Sats;
+use wiregrant_core::api::CoinInput;
 use wiregrant_core::note::Network;
 use wiregrant_core::units::parse_number;
 
@@ -32,13 +33,16 @@ pub struct Coin {
     pub redeem_script: Option<ScriptBuf>,
     /// The transaction it is an output of. P2PKH needs it, because its signatures do not commit to the amount.
     pub previous_tx: Option<Transaction>,
+    /// Whether it is spent whatever the others hold: a transaction that replaces another must spend a coin of that one.
+    pub must_be_spent: bool,
 }
 
 impl Coin {
     /// A coin of a type that needs nothing else: P2WPKH or P2TR.
     #[must_use]
     pub fn new(outpoint: OutPoint, sats: Sats, script_pubkey: ScriptBuf) -> Self {
-        Self { outpoint, sats, script_pubkey, redeem_script: None, previous_tx: None }
+        let (redeem_script, previous_tx, must_be_spent) = (None, None, false);
+        Self { outpoint, sats, script_pubkey, redeem_script, previous_tx, must_be_spent }
     }
 
     /// Adds the transaction that made the coin, as `getrawtransaction` prints it.
@@ -52,6 +56,45 @@ impl Coin {
         self.previous_tx = Some(tx);
         self.check_previous_tx()?;
         Ok(self)
+    }
+
+    /// Adds the script that a P2SH coin's address is the hash of, as `listunspent` prints it.
+    ///
+    /// # Errors
+    /// [`PayoutError::Coin`] when it is no script in hexadecimal, or not the one.
+    pub fn with_redeem_script(mut self, hex: &str) -> Result<Self, PayoutError> {
+        let refuse = |problem: &str| PayoutError::coin(self.outpoint, problem);
+        let redeem =
+            ScriptBuf::from_hex(hex.trim()).map_err(|_| refuse("redeemScript is not hexadecimal"))?;
+        if redeem.to_p2sh() != self.script_pubkey {
+            return Err(refuse("its redeemScript is another address's; copy the node's answer unchanged"));
+        }
+        self.redeem_script = Some(redeem);
+        Ok(self)
+    }
+
+    /// The coin as it is sent to a control plane; a P2PKH one with the transaction, of those given (raw, hexadecimal), that made it.
+    ///
+    /// # Errors
+    /// [`PayoutError::Coin`] for a script without an address, and where that transaction is not given.
+    pub fn as_input(&self, network: Network, made: &[&str]) -> Result<CoinInput, PayoutError> {
+        let refuse = |problem: &str| PayoutError::coin(self.outpoint, problem);
+        let address = PayoutAddress::from_script(&self.script_pubkey, network)
+            .ok_or_else(|| refuse("held by a script without an address; leave it out"))?;
+        let is_legacy = self.script_pubkey.is_p2pkh();
+        let previous_tx = made.iter().find(|hex| is_legacy && self.clone().with_previous_tx(hex).is_ok());
+        if is_legacy && previous_tx.is_none() {
+            return Err(refuse(
+                "a P2PKH coin needs the transaction that made it; give what getrawtransaction prints",
+            ));
+        }
+        Ok(CoinInput {
+            outpoint: self.outpoint.to_string(),
+            sats: self.sats,
+            address: address.to_string(),
+            previous_tx: previous_tx.map(|hex| (*hex).to_owned()),
+            redeem_script: self.redeem_script.as_ref().map(|script| script.to_hex_string()),
+        })
     }
 
     fn check_previous_tx(&self) -> Result<(), PayoutError> {

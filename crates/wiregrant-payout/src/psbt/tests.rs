@@ -89,7 +89,7 @@ fn signed(psbt: &UnsignedPsbt) -> Transaction {
 }
 
 #[test]
-fn a_batch_is_paid_to_the_satoshi_with_the_fee_on_top() {
+fn invariant_7_a_batch_is_paid_to_the_satoshi_with_the_fee_on_top() {
     let psbt = build(&sample(), &[coin(1, 200_000)], &change(), 2).unwrap();
     let paid: Vec<(String, u64)> =
         psbt.outputs().iter().map(|o| (o.address.to_string(), o.sats.get())).collect();

@@ -13,7 +13,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use transparency_log::Hash;
 use wiregrant_core::counter::Reading;
 use wiregrant_core::socks5::Socks5Login;
-use wiregrant_core::socks5::metering::{Answer, Question, Readings};
+use wiregrant_core::socks5::metering::{Answer, Question, Rates, Readings};
 
 /// No wait in these tests is longer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -179,12 +179,18 @@ impl Node {
 
     /// Has these usernames served, all with [`PASSWORD`].
     pub fn serve(&self, usernames: &[&str]) -> Readings {
+        self.serve_at(usernames, Rates::default())
+    }
+
+    /// The same, at these rates.
+    pub fn serve_at(&self, usernames: &[&str], rates: Rates) -> Readings {
         let login = |username: &&str| Socks5Login {
             username: username.parse().expect("a username"),
             password_hash: Hash::of(PASSWORD.as_bytes()),
         };
         let refused_networks = vec!["192.0.2.192/27".parse().expect("a network")];
-        self.ask(&Question::Serve { logins: usernames.iter().map(login).collect(), refused_networks })
+        let logins = usernames.iter().map(login).collect();
+        self.ask(&Question::Serve { logins, refused_networks, rates })
     }
 
     pub fn reading(&self, username: &str) -> Reading {

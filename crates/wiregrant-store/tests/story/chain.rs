@@ -23,6 +23,8 @@ fn undecided(batch: &str) -> BatchDecisions {
         paid_at: None,
         paid_txid: None,
         closed_at: None,
+        exported_at: None,
+        replaced_by: None,
     }
 }
 

@@ -2,23 +2,36 @@
 
 use sqlx::migrate::Migrator;
 use sqlx::{PgPool, SqlitePool};
+use transparency_log::Hash;
 use wiregrant_core::allotment::Period;
 use wiregrant_core::api::NodeState;
 use wiregrant_core::usage_report::Backend;
+use wiregrant_store::Party;
 
 use crate::support::{Database, at, id};
+
+/// SHA-256 of the first release's schema. A database that it made is refused by a program whose file is another one, as the database
+/// remembers what it was made by.
+const FIRST_RELEASE: [(&str, &str); 2] = [
+    ("sqlite", "730dc59e0f3fdeadad6e5dbeaff6cb2d65be69def128bbcdc86f70f697b7e14a"),
+    ("postgres", "e121bdd50bb7ed4f829a932b76c72ec210f430050f70e0fd8c4a7184e8b0024e"),
+];
 
 /// The schema of the first release alone, as its program had it.
 async fn first_release(database: &str) -> Migrator {
     let folder = tempfile::tempdir().unwrap();
     let name = "0001_first_release.sql";
     let migrations = format!("{}/../../migrations/{database}", env!("CARGO_MANIFEST_DIR"));
-    std::fs::copy(format!("{migrations}/{name}"), folder.path().join(name)).unwrap();
+    let schema = std::fs::read(format!("{migrations}/{name}")).unwrap();
+    let found = (database, &*Hash::of(&schema).to_hex());
+    assert!(FIRST_RELEASE.contains(&found), "{found:?}: put a change into a migration of its own");
+    std::fs::write(folder.path().join(name), schema).unwrap();
     Migrator::new(folder.path()).await.unwrap()
 }
 
 /// What the first release wrote, in the words of both databases.
-const WRITTEN: [&str; 10] = [
+const WRITTEN: [&str; 11] = [
+    "insert into tokens (token_hash, role, subject, created_at) values ($1, 'operator', 'nordlicht', 4)",
     "insert into operators (operator, created_at) values ('nordlicht', 1)",
     "insert into locations (location, name, created_at) values ('de-fra', 'Frankfurt', 1)",
     "insert into nodes (node, operator, location, vkey, identity_key, wireguard_public_key, endpoint, number, state,
@@ -65,8 +78,11 @@ async fn a_database_of_the_first_release_is_brought_forward_with_what_is_in_it()
     for database in [&sqlite, &postgres] {
         let store = database.open().await;
         let mut read = store.read().await.unwrap();
+        let token = read.token_of_hash(Hash([7; 32])).await.unwrap().unwrap();
+        assert_eq!((token.party, token.holder.as_str()), (Party::Operator(id("nordlicht")), "nordlicht"));
+        assert_eq!((token.token, token.valid_from, token.one_time), (id("token-0707070707"), at(4), false));
         let node = read.node(&id("node-a")).await.unwrap().unwrap();
-        assert_eq!((node.state, node.revision, node.last_seen), (NodeState::Active, 5, Some(at(3))));
+        assert_eq!((node.state, node.revision, node.last_seen), (NodeState::Active, 6, Some(at(3))));
         let held = read.reserved_lines_of_grant(&id("spring")).await.unwrap();
         let held: Vec<_> = held.iter().map(|line| (line.batch.as_str(), line.sats.get())).collect();
         assert_eq!(held, [("first", 12_345)], "its batch holds the line as before");
@@ -80,7 +96,15 @@ async fn a_database_of_the_first_release_is_brought_forward_with_what_is_in_it()
         assert_eq!((device.level, device.socks5_login()), (None, None));
         let codes = read.access_codes_of(device.class, "relief").await.unwrap();
         assert_eq!((codes[0].quota_bytes.get(), codes[0].period), (2_000, Period::Total));
-        assert_eq!(read.assigned_quota_issued(at(6)).await.unwrap().get(), 2_000);
+        let grant = read.grant(&id("spring")).await.unwrap().unwrap();
+        assert_eq!(
+            (grant.terms_note.as_str(), grant.terms_hash.0),
+            ("t", [7; 32]),
+            "its terms are version 1"
+        );
+        let terms = read.terms_versions(&id("spring")).await.unwrap();
+        assert_eq!((terms.len(), terms[0].first_epoch, terms[0].logged_at), (1, 1, at(6)));
+        assert_eq!(read.assigned_quota_issued(None, at(6)).await.unwrap().get(), 2_000);
         drop(read);
         store.close().await;
     }

@@ -8,9 +8,11 @@ use wiregrant_core::usage_report::{Backend, Class};
 use wiregrant_core::{Bytes, NodeId, Sats, WireGuardPublicKey};
 use wiregrant_store::{
     Batch, BatchLine, Condition, Destination, Device, Grant, Invitation, Location, MAX_EVIDENCE_PER_NODE,
-    NewAccessCodes, NewDevice, NewNode, Party, Placed, Report, Statement, Store, StoreError, Write,
+    NewAccessCodes, NewDevice, NewNode, NewToken, Party, Placed, Report, Statement, StatementHead, Store,
+    StoreError, Write,
 };
 
+use crate::organisations::new_token;
 use crate::support::{at, id, on_both};
 
 #[tokio::test]
@@ -23,6 +25,9 @@ async fn from_an_operator_to_a_paid_line() {
         conditions(&store).await;
         codes_and_devices(&store).await;
         grants(&store).await;
+        crate::organisations::funders_and_auditors(&store).await;
+        crate::organisations::recoveries_and_budgets(&store).await;
+        crate::organisations::named_requests(&store).await;
         reports(&store).await;
         evidence(&store).await;
         statements(&store).await;
@@ -37,7 +42,7 @@ fn key(n: u8) -> WireGuardPublicKey {
     [n; 32].into()
 }
 
-fn hash(text: &str) -> Hash {
+pub fn hash(text: &str) -> Hash {
     Hash::of(text.as_bytes())
 }
 
@@ -50,7 +55,7 @@ fn sats(number: u64) -> Sats {
 }
 
 /// What a write does must come undone when it is refused, so each refusal is asked for in a transaction of its own.
-async fn refusal<T: std::fmt::Debug>(
+pub async fn refusal<T: std::fmt::Debug>(
     store: &Store,
     attempt: impl AsyncFnOnce(&mut Write) -> Result<T, StoreError>,
 ) -> StoreError {
@@ -58,7 +63,7 @@ async fn refusal<T: std::fmt::Debug>(
 }
 
 #[track_caller]
-fn assert_exists(error: &StoreError, expected_table: &str, expected_columns: &str) {
+pub fn assert_exists(error: &StoreError, expected_table: &str, expected_columns: &str) {
     match error {
         StoreError::Exists { table, columns } => {
             assert_eq!((table.as_str(), columns.as_str()), (expected_table, expected_columns));
@@ -82,21 +87,11 @@ async fn parties(store: &Store) {
     write.insert_operator(&operator, Some("nordlicht+1+AA"), at(10)).await.unwrap();
     write.insert_operator(&id("hearth"), None, at(10)).await.unwrap();
     write.insert_distributor(&distributor, at(10)).await.unwrap();
-    let owners = [
-        ("t1", Party::Administrator),
-        ("t2", Party::Operator(operator.clone())),
-        ("t3", Party::Distributor(distributor.clone())),
-    ];
-    for (token, party) in &owners {
-        write.insert_token(hash(token), party, at(10)).await.unwrap();
-    }
+    write.insert_token(&new_token("t1", Party::Administrator), at(10)).await.unwrap();
     write.commit().await.unwrap();
+    crate::organisations::tokens_and_sessions(store).await;
 
     let mut read = store.read().await.unwrap();
-    for (token, party) in owners {
-        assert_eq!(read.party_of_token(hash(token)).await.unwrap(), Some(party));
-    }
-    assert_eq!(read.party_of_token(hash("guess")).await.unwrap(), None);
     let known = read.operator(&operator).await.unwrap().unwrap();
     assert_eq!((known.vkey.as_deref(), known.created_at), (Some("nordlicht+1+AA"), at(10)));
     assert_eq!(read.operator(&id("nobody")).await.unwrap(), None);
@@ -109,8 +104,11 @@ async fn parties(store: &Store) {
     assert_exists(&twice, "operators", "operator");
     let twice = refusal(store, async |w| w.insert_distributor(&distributor, at(11)).await).await;
     assert_exists(&twice, "distributors", "distributor");
-    let twice =
-        refusal(store, async |w| w.insert_token(hash("t1"), &Party::Administrator, at(11)).await).await;
+    let called_alike = NewToken { hash: hash("another"), ..new_token("t1", Party::Administrator) };
+    let twice = refusal(store, async |w| w.insert_token(&called_alike, at(11)).await).await;
+    assert_exists(&twice, "tokens", "token");
+    let same = NewToken { token: id("another"), ..new_token("t1", Party::Administrator) };
+    let twice = refusal(store, async |w| w.insert_token(&same, at(11)).await).await;
     assert_exists(&twice, "tokens", "token_hash");
 }
 
@@ -123,6 +121,7 @@ fn destination(operator: &str, sequence: u64, pay: &str) -> Destination {
         note,
         pay: pay.to_owned(),
         signed_by_operator: operator == "nordlicht",
+        ownership: None,
         created_at: at(20),
     }
 }
@@ -177,6 +176,7 @@ async fn nodes(store: &Store) {
         location: id("de-fra"),
         expires: at(1_000),
         node: None,
+        for_node: None,
     };
     let mut write = store.write().await.unwrap();
     write.insert_location(&frankfurt, at(30)).await.unwrap();
@@ -195,6 +195,12 @@ async fn nodes(store: &Store) {
     assert_exists(&same_key, "nodes", "wireguard_public_key");
     let used = refusal(store, async |w| w.use_invitation(hash("secret"), &id("node-b")).await).await;
     assert!(matches!(used, StoreError::NotFound { .. }), "{used}");
+    let unused = Invitation { secret_hash: hash("another secret"), expires: at(999), ..invitation.clone() };
+    let mut write = store.write().await.unwrap();
+    write.insert_invitation(&unused).await.unwrap();
+    assert_eq!(write.forget_invitations(at(999)).await.unwrap(), 0, "not yet");
+    assert_eq!(write.forget_invitations(at(5_000)).await.unwrap(), 1, "one that was used stays");
+    write.commit().await.unwrap();
 
     let mut read = store.read().await.unwrap();
     assert_eq!(read.location(&id("de-fra")).await.unwrap(), Some(frankfurt.clone()));
@@ -212,13 +218,11 @@ async fn nodes(store: &Store) {
 
     let mut write = store.write().await.unwrap();
     for (name, seen) in [("node-a", 40), ("node-b", 45), ("node-c", 50)] {
-        write.touch_last_seen(&id(name), at(seen)).await.unwrap();
+        write.touch_last_seen(&[id(name)], at(seen)).await.unwrap();
     }
     write.set_node_state(&id("node-c"), NodeState::Frozen).await.unwrap();
     assert_eq!(write.bump_revision(&id("node-c")).await.unwrap(), 3);
     write.commit().await.unwrap();
-    let missing = refusal(store, async |w| w.touch_last_seen(&id("node-x"), at(50)).await).await;
-    assert!(matches!(missing, StoreError::NotFound { what: "node", .. }), "{missing}");
 
     let mut read = store.read().await.unwrap();
     let names =
@@ -231,6 +235,32 @@ async fn nodes(store: &Store) {
     assert_eq!(names(&mut read, None, Some("de-fra"), 41).await, ["node-b"]);
     assert_eq!(names(&mut read, Some("nordlicht"), None, 0).await, ["node-a"]);
     assert!(names(&mut read, None, Some("se-sto"), 0).await.is_empty());
+    drop(read);
+    reach(store).await;
+}
+
+/// Nodes that somebody has reached at their endpoint, and the others.
+async fn reach(store: &Store) {
+    let unreached = async |read: &mut wiregrant_store::Read, since| {
+        let found = read.unreached_nodes(at(since)).await.unwrap();
+        found.into_iter().map(|node| node.node.to_string()).collect::<Vec<_>>()
+    };
+    let mut write = store.write().await.unwrap();
+    assert_eq!(unreached(&mut write, 0).await, ["node-a", "node-b"], "a frozen one is left alone");
+    assert_eq!(unreached(&mut write, 41).await, ["node-b"]);
+    let waits = write.unreached_nodes(at(41)).await.unwrap().remove(0);
+    write.set_reached(&waits.node, &waits.endpoint).await.unwrap();
+    assert_eq!(unreached(&mut write, 0).await, ["node-a"]);
+    let candidates = write.candidates(None, None, at(0), at(60)).await.unwrap();
+    let reached = |candidate: &wiregrant_store::Candidate| {
+        candidate.reached_endpoint.as_ref() == Some(&candidate.endpoint)
+    };
+    assert_eq!(candidates.iter().map(reached).collect::<Vec<_>>(), [false, true]);
+    write.set_reached(&waits.node, "another:1").await.unwrap();
+    assert_eq!(unreached(&mut write, 0).await, ["node-a", "node-b"], "that is not where it is now");
+    drop(write);
+    let missing = refusal(store, async |w| w.set_reached(&id("node-x"), "a:1").await).await;
+    assert!(matches!(missing, StoreError::NotFound { what: "node", .. }), "{missing}");
 }
 
 async fn conditions(store: &Store) {
@@ -240,6 +270,8 @@ async fn conditions(store: &Store) {
         endpoint: "[2001:db8::7]:51820".to_owned(),
         socks5_endpoint: Some("203.0.113.7:1080".to_owned()),
         paused: Some(Pause::Budget),
+        megabits_per_second: Some(100),
+        gigabytes_per_month: None,
     };
     let before = store.read().await.unwrap().node(&id("node-a")).await.unwrap().unwrap();
     let mut write = store.write().await.unwrap();
@@ -255,6 +287,7 @@ async fn conditions(store: &Store) {
         ("0.2.0", Backend::WireGuardGo, said.paused)
     );
     assert_eq!((&node.endpoint, &node.socks5_endpoint), (&said.endpoint, &said.socks5_endpoint));
+    assert_eq!((node.megabits_per_second, node.gigabytes_per_month), (Some(100), None));
     assert_eq!(
         (node.revision, node.last_seen),
         (before.revision, before.last_seen),
@@ -303,8 +336,12 @@ async fn codes_and_devices(store: &Store) {
         (2, bytes(2_000), at(500), at(60))
     );
     assert_eq!(read.access_code(hash("guess")).await.unwrap(), None);
-    assert_eq!(read.assigned_quota_issued(at(60)).await.unwrap(), bytes(0));
-    assert_eq!(read.assigned_quota_issued(at(61)).await.unwrap(), bytes(4_000));
+    assert_eq!(read.assigned_quota_issued(None, at(60)).await.unwrap(), bytes(0));
+    assert_eq!(read.assigned_quota_issued(None, at(61)).await.unwrap(), bytes(4_000));
+    let of_relief = read.assigned_quota_issued(Some(&id("relief")), at(61)).await.unwrap();
+    assert_eq!(of_relief, bytes(4_000));
+    let of_another = read.assigned_quota_issued(Some(&id("another")), at(61)).await.unwrap();
+    assert_eq!(of_another, bytes(0));
     assert_eq!(read.distributors().await.unwrap()[0].codes_issued, 2);
     drop(read);
 
@@ -316,6 +353,7 @@ async fn codes_and_devices(store: &Store) {
         allotment: bytes(1_000),
         period: Period::Total,
         expires: at(500),
+        replaces: None,
     };
     let hosts = 2..=4;
     let mut write = store.write().await.unwrap();
@@ -355,12 +393,53 @@ async fn codes_and_devices(store: &Store) {
     assert_eq!(write.assigned_devices(&id("node-a"), at(601)).await.unwrap().devices, 6);
     drop(write);
     monthly(store, &codes).await;
+    switches(store, &device).await;
+}
+
+/// Device 8 takes the place of 7, and then code 2 is forgotten with all it had.
+async fn switches(store: &Store, device: &impl Fn(u8, u64) -> NewDevice) {
+    let mut write = store.write().await.unwrap();
+    let before = write.switches_of_code(2, at(0)).await.unwrap();
+    let here = NewDevice { node: id("node-b"), expires: at(900), ..device(7, 2) };
+    write.place_device(&here, 2..=9, at(609)).await.unwrap().unwrap();
+    write.remove_device(&key(7), at(610)).await.unwrap();
+    let there = NewDevice { node: id("node-b"), replaces: Some(key(7)), expires: at(900), ..device(8, 2) };
+    write.place_device(&there, 2..=9, at(611)).await.unwrap().unwrap();
+    assert_eq!(write.device(&key(8)).await.unwrap().unwrap().replaces, Some(key(7)));
+    let mut switches = async |since| write.switches_of_code(2, at(since)).await.unwrap() - before;
+    assert_eq!([switches(611).await, switches(612).await], [1, 0]);
+    write.commit().await.unwrap();
+
+    let live = refusal(store, async |w| w.forget_device(&key(8), &key(80), at(620)).await).await;
+    assert!(matches!(live, StoreError::NotFound { what: "removed device", .. }), "{live}");
+    let mut write = store.write().await.unwrap();
+    let placed = write.assigned_devices(&id("node-b"), at(700)).await.unwrap();
+    write.remove_device(&key(8), at(620)).await.unwrap();
+    let removed =
+        async |write: &mut Write, before| write.devices_removed_before(at(before), 9).await.unwrap();
+    assert!(
+        removed(&mut write, 621).await.contains(&key(8)) && !removed(&mut write, 620).await.contains(&key(8))
+    );
+    assert_eq!(write.devices_removed_before(at(10_000), 1).await.unwrap().len(), 1);
+    write.forget_device(&key(8), &key(80), at(620)).await.unwrap();
+    assert!(!removed(&mut write, 621).await.contains(&key(80)), "once");
+    assert!(write.access_codes_expired_before(at(10_000), 99).await.unwrap().contains(&2));
+    write.forget_access_code(2, hash("nobody's"), at(620)).await.unwrap();
+    assert!(!write.access_codes_expired_before(at(10_000), 99).await.unwrap().contains(&2), "once");
+    assert_eq!(write.device(&key(8)).await.unwrap(), None);
+    assert_eq!(write.device(&key(80)).await.unwrap().unwrap().replaces, Some(key(80)), "of nobody");
+    assert_eq!(write.assigned_devices(&id("node-b"), at(700)).await.unwrap(), placed);
+    assert_eq!(write.access_code(hash("code 2")).await.unwrap(), None);
+    let unknown = write.forget_access_code(99, hash("x"), at(620)).await.unwrap_err();
+    assert!(matches!(unknown, StoreError::NotFound { what: "access code", .. }), "{unknown}");
+    // What the rest of the story counts goes on as it was.
+    drop(write);
 }
 
 /// A monthly quota counts once for each month begun, in 1970: January ends with second 2,678,399.
 async fn monthly(store: &Store, codes: &NewAccessCodes) {
     const FEBRUARY: i64 = 31 * 86_400;
-    let before = store.read().await.unwrap().assigned_quota_issued(at(FEBRUARY)).await.unwrap();
+    let before = store.read().await.unwrap().assigned_quota_issued(None, at(FEBRUARY)).await.unwrap();
     let monthly = NewAccessCodes { period: Period::Month, expires: at(3 * FEBRUARY), ..codes.clone() };
     let mut write = store.write().await.unwrap();
     let number = write.insert_access_codes(&[hash("code 4")], &monthly, at(700)).await.unwrap();
@@ -372,13 +451,14 @@ async fn monthly(store: &Store, codes: &NewAccessCodes) {
         allotment: bytes(1_000),
         period: Period::Month,
         expires: at(3 * FEBRUARY),
+        replaces: None,
     };
     write.place_device(&device, 2..=4, at(FEBRUARY - 1)).await.unwrap();
     assert_eq!(write.device(&key(40)).await.unwrap().unwrap().period, Period::Month);
     let issuer = write.access_codes_of(Class::Assigned, "relief").await.unwrap();
     assert_eq!(issuer.last().map(|code| (code.number, code.period)), Some((4, Period::Month)));
     let mut issued =
-        async |moment| write.assigned_quota_issued(at(moment)).await.unwrap().get() - before.get();
+        async |moment| write.assigned_quota_issued(None, at(moment)).await.unwrap().get() - before.get();
     assert_eq!([issued(FEBRUARY).await, issued(FEBRUARY + 1).await], [2_000, 4_000]);
     let mut allotted =
         async |moment| write.assigned_devices(&id("node-b"), at(moment)).await.unwrap().allotment;
@@ -619,6 +699,12 @@ async fn statements(store: &Store) {
     assert_eq!(read.statement(&spring, 3).await.unwrap(), None);
     assert_eq!(read.newest_statement(&spring).await.unwrap(), Some(statement(2)));
     assert_eq!(read.statements(&spring).await.unwrap(), [statement(1), statement(2)]);
+    let heads = [statement(1), statement(2)].map(|row| StatementHead {
+        epoch: row.epoch,
+        note_hash: row.note_hash,
+        closed_at: row.closed_at,
+    });
+    assert_eq!(read.statement_heads(&spring).await.unwrap(), heads);
     assert_eq!(read.inputs(&spring, 2).await.unwrap().as_deref(), Some("inputs 2"));
     assert_eq!(read.epochs_closed(&spring).await.unwrap(), 2);
     assert_eq!(read.epochs_closed(&id("autumn")).await.unwrap(), 0);

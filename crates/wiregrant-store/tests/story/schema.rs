@@ -5,26 +5,35 @@ use std::os::unix::fs::PermissionsExt;
 
 use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 use transparency_log::Hash;
-use wiregrant_core::Sats;
+use wiregrant_core::api::LineDecisionKind;
+use wiregrant_core::{Sats, ledger};
 use wiregrant_store::{
-    Batch, BatchLine, Declaration, Destination, Grant, Location, Log, NewNode, Report, Statement, Store,
-    StoreError,
+    Batch, BatchLine, Declaration, DerivedAddress, Destination, FoundNode, Grant, LineDecision, Location,
+    Log, NameProof, NewNode, Rekey, Report, Statement, Store, StoreError, Write,
 };
 
 use crate::support::{Database, at, id};
 
 /// Tables whose rows are never changed and never deleted.
-const APPEND_ONLY: [&str; 12] = [
+const APPEND_ONLY: [&str; 20] = [
+    "approvals",
     "batch_lines",
     "batches",
     "checkpoints",
     "contributions",
     "declarations",
+    "derived_addresses",
     "destinations",
     "evidence",
+    "findings",
+    "grant_terms",
+    "ledger_transfers",
+    "line_decisions",
     "log_entries",
     "log_subtrees",
+    "name_proofs",
     "public_notes",
+    "rekeys",
     "reports",
     "statements",
 ];
@@ -70,11 +79,23 @@ async fn both_databases_have_the_same_tables_columns_and_primary_keys() {
     let differences: Vec<_> = of_sqlite.symmetric_difference(&of_postgres).collect();
     assert!(differences.is_empty(), "{differences:#?}");
     let tables: BTreeSet<_> = of_sqlite.iter().map(|(table, ..)| table.as_str()).collect();
-    assert_eq!(tables.len(), 28, "{tables:?}");
+    assert_eq!(tables.len(), 56, "{tables:?}");
     for table in tables {
         let keyed = of_sqlite.iter().any(|(of, _, _, place)| of == table && *place > 0);
         assert!(keyed, "{table} has no primary key");
     }
+}
+
+#[tokio::test]
+async fn there_are_two_logs_and_no_entry_of_a_third() {
+    let (sqlite, postgres) = (Database::sqlite(), Database::postgres().await);
+    sqlite.open().await.close().await;
+    postgres.open().await.close().await;
+    let insert = "insert into log_entries (log, idx, entry) values ('another', 0, 'report')";
+    let refused = sqlx::query(insert).execute(&SqlitePool::connect(&sqlite.url).await.unwrap()).await;
+    assert!(refused.is_err(), "{refused:?}");
+    let refused = sqlx::query(insert).execute(&PgPool::connect(&postgres.url).await.unwrap()).await;
+    assert!(refused.is_err(), "{refused:?}");
 }
 
 /// One row in every append-only table.
@@ -94,6 +115,7 @@ async fn fill(store: &Store) {
         note_hash: hash,
         pay: "tb1".to_owned(),
         signed_by_operator: false,
+        ownership: None,
         created_at: at(1),
     };
     write.insert_destination(&destination).await.unwrap();
@@ -113,6 +135,14 @@ async fn fill(store: &Store) {
         backend: wiregrant_core::usage_report::Backend::Kernel,
     };
     write.insert_node(&node, 9, at(1)).await.unwrap();
+    let rekey = Rekey {
+        note_hash: hash,
+        node: id("node-a"),
+        former_key: [1; 32],
+        identity_key: [3; 32],
+        rekeyed_at: at(2),
+    };
+    write.rekey_node(&rekey, "").await.unwrap();
     let report = Report {
         node: id("node-a"),
         sequence: 1,
@@ -164,6 +194,7 @@ async fn fill(store: &Store) {
         destination_sequence: 1,
     };
     write.insert_batch(&batch, &[line]).await.unwrap();
+    fill_frozen(&mut write).await;
     let declaration = Declaration {
         batch: id("first"),
         kind: "txid".to_owned(),
@@ -171,13 +202,69 @@ async fn fill(store: &Store) {
         declared_at: at(7),
     };
     write.put_declaration(&declaration).await.unwrap();
+    decide(&mut write).await;
     write.commit().await.unwrap();
+}
+
+/// A row of each kind of decision, and a transfer.
+async fn decide(write: &mut Write) {
+    let found = FoundNode {
+        number: 0,
+        node: id("node-a"),
+        reason: "fork".to_owned(),
+        detail: String::new(),
+        person: "token-1".to_owned(),
+        acts_in: 2,
+        found_at: at(8),
+    };
+    write.insert_finding(&id("spring"), &found).await.unwrap();
+    let held = LineDecision {
+        grant_id: id("spring"),
+        epoch: 1,
+        operator: id("nordlicht"),
+        number: 0,
+        kind: LineDecisionKind::Hold,
+        reason: "fork".to_owned(),
+        detail: String::new(),
+        person: "token-1".to_owned(),
+        sats: Sats::new(1).unwrap(),
+        counted_in: None,
+        decided_at: at(8),
+    };
+    write.insert_line_decision(&held).await.unwrap();
+    assert!(write.approve(&id("spring"), 1, "token-1", at(9)).await.unwrap());
+    write.enter(&ledger::of_contribution(&id("spring"), Sats::new(5).unwrap()), at(9)).await.unwrap();
+}
+
+/// What a frozen batch fixed besides its lines.
+async fn fill_frozen(write: &mut Write) {
+    let used = DerivedAddress {
+        first_address: "tb1".to_owned(),
+        derivation_index: 0,
+        batch: id("first"),
+        operator: "nordlicht".to_owned(),
+        record_size: 1,
+    };
+    write.insert_derived_address(&used).await.unwrap();
+    let proof = NameProof {
+        batch: id("first"),
+        operator: id("nordlicht"),
+        destination_sequence: 1,
+        proof: "AAAA".to_owned(),
+        looked_up_at: at(6),
+    };
+    write.insert_name_proof(&proof).await.unwrap();
 }
 
 /// A statement that would change a row, and one that would delete them all. The column is one that every such table has.
 fn attacks(table: &str) -> [String; 2] {
     let column = match table {
-        "contributions" => "sats",
+        "contributions" | "ledger_transfers" => "sats",
+        "findings" | "line_decisions" => "reason",
+        "approvals" => "person",
+        "derived_addresses" => "batch",
+        "name_proofs" => "proof",
+        "rekeys" => "node",
         "log_entries" | "log_subtrees" => "idx",
         "batch_lines" => "address",
         "declarations" => "content",

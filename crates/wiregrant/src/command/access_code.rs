@@ -5,22 +5,26 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::json;
-use wiregrant_core::Bytes;
 use wiregrant_core::allotment::Period;
 use wiregrant_core::api::{AccessCodeState, AccessCodesCreated, List, NewAccessCodes};
+use wiregrant_core::quantity::{self, Moment};
+use wiregrant_core::{Bytes, DistributorId};
 
 use super::Everywhere;
 use crate::clock;
 use crate::private_file::made_into;
-use crate::quantity::{self, Moment};
 use crate::table::{Column, table, thousands, traffic};
 
 #[derive(Debug, Subcommand)]
 pub enum AccessCodes {
-    /// Issue access codes, shown this once (distributor, operator)
+    /// Issue access codes, shown this once (distributor, operator; administrator with --distributor)
     Issue(Issue),
-    /// List the codes you issued; what their people do is not shown (distributor, operator)
-    List,
+    /// List the codes that were issued; what their people do is not shown (distributor, operator; administrator with --distributor)
+    List {
+        /// Those of this distributor (administrator)
+        #[arg(long, value_name = "ID")]
+        distributor: Option<DistributorId>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -40,6 +44,9 @@ pub struct Issue {
     /// How many codes
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     count: u64,
+    /// For this distributor, within their budget (administrator)
+    #[arg(long, value_name = "ID")]
+    distributor: Option<DistributorId>,
     /// Write the codes into this new file (0600), one a line, instead of printing them
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -49,8 +56,9 @@ impl AccessCodes {
     pub fn run(self, everywhere: &Everywhere) -> Result<()> {
         match self {
             Self::Issue(issue) => issue.run(everywhere),
-            Self::List => {
-                let codes: List<AccessCodeState> = everywhere.control_plane()?.get("/access-codes")?;
+            Self::List { distributor } => {
+                let codes: List<AccessCodeState> =
+                    everywhere.control_plane()?.list(&path(distributor.as_ref()))?;
                 everywhere.terminal().answer(&codes.items, || listed(&codes.items))
             }
         }
@@ -66,7 +74,8 @@ impl Issue {
             period: self.per,
             expires: self.expires.resolve(clock::now()?),
         };
-        let issue = || everywhere.control_plane()?.post::<_, AccessCodesCreated>("/access-codes", &new);
+        let path = path(self.distributor.as_ref());
+        let issue = || everywhere.control_plane()?.post::<_, AccessCodesCreated>(&path, &new);
         let lines = |created: &AccessCodesCreated| format!("{}\n", created.codes.join("\n"));
         let created = made_into(self.out.as_deref(), issue, lines)?;
         if self.out.is_some() {
@@ -77,6 +86,14 @@ impl Issue {
         }
         everywhere.terminal().answer(&created, || lines(&created))
     }
+}
+
+/// One's own codes, or those of a distributor.
+fn path(distributor: Option<&DistributorId>) -> String {
+    distributor.map_or_else(
+        || "/access-codes".to_owned(),
+        |distributor| format!("/distributors/{distributor}/access-codes"),
+    )
 }
 
 fn listed(codes: &[AccessCodeState]) -> String {

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use wiregrant_core::api::{
-    Batch, BatchTransaction, CancelBatch, CoinInput, DeclareTransaction, List, NewBatch, Payout,
+    Batch, BatchStage, BatchState, BatchTransaction, CancelBatch, CoinInput, DeclareTransaction, List,
+    NewBatch, Payout,
 };
 use wiregrant_core::note::{Network, Signed};
 use wiregrant_core::{BatchId, GrantId};
 use wiregrant_payout::export::{Form, export};
-use wiregrant_payout::{Coin, PayoutAddress, PayoutError, parse_coins};
+use wiregrant_payout::{Pay, PayoutError, parse_coins};
 
 use super::Everywhere;
 use crate::private_file::read_text;
@@ -23,31 +24,38 @@ const MAX_TRANSACTION_BYTES: u64 = 4 * 1024 * 1024 - 1_024;
 
 #[derive(Debug, Subcommand)]
 pub enum Batches {
-    /// Freeze all payable lines of a grant into a batch and build its unsigned transaction (administrator)
+    /// Freeze all payable lines of a grant into a batch and build its unsigned transaction (administrator, funder)
     Create(Create),
-    /// List all batches (administrator)
+    /// List all batches (administrator, funder)
     List,
-    /// Show one batch (administrator)
+    /// Show one batch (administrator, funder)
     Show {
         /// The batch's id
         batch: BatchId,
     },
-    /// Print a batch's unsigned transaction, a PSBT in base64 (administrator)
+    /// Freeze a draft: what is due now, to the destinations in force now (administrator, funder)
+    Freeze {
+        /// The batch's id
+        batch: BatchId,
+    },
+    /// Print the notes of all batches that may still be paid, for `payout check --others` (administrator, funder)
+    Notes,
+    /// Hand out a batch's unsigned transaction, a PSBT in base64 (administrator, funder)
     Psbt {
         /// The batch's id
         batch: BatchId,
     },
-    /// Print a batch's note as it was signed, for `payout check` (administrator)
+    /// Print a batch's note as it was signed, for `payout check` (administrator, funder)
     Note {
         /// The batch's id
         batch: BatchId,
     },
-    /// Print the destination notes that a batch's addresses follow from, for `payout check` (administrator)
+    /// Print the destination notes that a batch's addresses follow from, for `payout check` (administrator, funder)
     Destinations {
         /// The batch's id
         batch: BatchId,
     },
-    /// Print a batch as a wallet imports it that chooses the coins itself; declare its transaction (administrator)
+    /// Hand out a batch as a wallet imports it that chooses the coins itself; declare its transaction (administrator, funder)
     Export {
         /// The batch's id
         batch: BatchId,
@@ -55,9 +63,9 @@ pub enum Batches {
         #[arg(long = "as", value_name = "FORM", value_parser = form)]
         form: Form,
     },
-    /// Say which transaction pays a batch, where it is not its own PSBT's (administrator)
+    /// Say which transaction pays a batch, where it is not its own PSBT's (administrator, funder)
     Declare(Declare),
-    /// Cancel a batch: it is void once one of its coins is spent elsewhere, six blocks deep (administrator)
+    /// Cancel a batch: it is void once one of its coins is spent elsewhere, six blocks deep (administrator, funder)
     Cancel {
         /// The batch's id
         batch: BatchId,
@@ -76,6 +84,9 @@ pub struct Declare {
     batch: BatchId,
     #[command(flatten)]
     what: What,
+    /// With --psbt for which the wallet chose the coins: where its change goes; may be given more than once
+    #[arg(long, value_name = "ADDRESS", requires = "psbt")]
+    change: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -99,15 +110,25 @@ pub struct Create {
     /// The grant that pays
     #[arg(long)]
     grant: GrantId,
-    /// The funder's coins: what `bitcoin-cli listunspent` prints, or lines txid:vout:sats:address; - for standard input
-    #[arg(long, value_name = "FILE")]
-    coins: PathBuf,
-    /// The funder's own address for the change
-    #[arg(long, value_name = "ADDRESS")]
-    change: String,
+    /// The funder's coins: what `bitcoin-cli listunspent` prints, or lines txid:vout:sats:address; - for standard input.
+    /// Without them there is no PSBT: see `batch export`
+    #[arg(long, value_name = "FILE", requires_all = ["change", "fee_rate"])]
+    coins: Option<PathBuf>,
+    /// The transactions that made P2PKH coins, as `getrawtransaction` prints them, one a line
+    #[arg(long, value_name = "FILE", requires = "coins")]
+    previous: Option<PathBuf>,
+    /// The funder's own address for the change, or a public descriptor that gives each batch a fresh one
+    #[arg(long, value_name = "ADDRESS|DESCRIPTOR", requires = "coins")]
+    change: Option<String>,
     /// The fee rate in sat/vB, 1 to 1000
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
-    fee_rate: u64,
+    #[arg(long, value_name = "N", requires = "coins", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    fee_rate: Option<u64>,
+    /// The batch it stands in for: it takes over the lines, and spends one of the coins
+    #[arg(long, value_name = "BATCH", requires = "coins")]
+    replaces: Option<BatchId>,
+    /// draft, frozen or exported
+    #[arg(long, value_name = "STAGE", default_value = "exported", value_parser = stage)]
+    stage: BatchStage,
     /// Write the PSBT into this file
     #[arg(long, value_name = "FILE")]
     psbt_out: Option<PathBuf>,
@@ -120,15 +141,32 @@ impl Batches {
         match self {
             Self::Create(create) => create.run(everywhere),
             Self::List => {
-                let batches: List<Batch> = everywhere.control_plane()?.get("/batches")?;
+                let batches: List<Batch> = everywhere.control_plane()?.list("/batches")?;
                 terminal.answer(&batches.items, || listed(&batches.items))
             }
             Self::Show { batch } => {
                 let batch = get(&batch)?;
                 terminal.answer(&batch, || shown(&batch))
             }
+            Self::Freeze { batch } => {
+                let batch: Batch =
+                    everywhere.control_plane()?.post(&format!("/batches/{batch}/freeze"), &NOTHING)?;
+                terminal.answer(&batch, || shown(&batch))
+            }
+            Self::Notes => {
+                let batches: List<Batch> = everywhere.control_plane()?.list("/batches")?;
+                let open = batches.items.into_iter().filter(may_be_paid);
+                let notes: Vec<String> = open.map(|batch| batch.note).collect();
+                if everywhere.json {
+                    return terminal.answer(&serde_json::json!({ "notes": notes }), String::new);
+                }
+                terminal.exact(&notes.concat())
+            }
             Self::Psbt { batch } => {
-                let batch = get(&batch)?;
+                let batch = hand_out(everywhere, &batch)?;
+                if batch.psbt.is_empty() {
+                    bail!("batch {}: it was made without coins; see `wiregrant batch export`", batch.batch);
+                }
                 let json = serde_json::json!({ "batch": batch.batch, "psbt": batch.psbt });
                 terminal.answer(&json, || batch.psbt.clone())
             }
@@ -151,7 +189,7 @@ impl Batches {
             }
             Self::Export { batch, form } => {
                 let signed: Signed<wiregrant_payout::Batch> =
-                    Signed::parse(&get(&batch)?.note).context("the batch's note")?;
+                    Signed::parse(&hand_out(everywhere, &batch)?.note).context("the batch's note")?;
                 terminal.exact(&export(signed.content(), form)?)
             }
             Self::Declare(declare) => declare.run(everywhere),
@@ -167,17 +205,24 @@ impl Batches {
 
 impl Create {
     fn run(self, everywhere: &Everywhere) -> Result<()> {
-        let text = read_text(&self.coins, MAX_COINS_BYTES).context("--coins")?;
-        let (change, coins) = read_coins(&self.change, &text)?;
+        let (mut change, mut coins) = (None, Vec::new());
+        if let (Some(path), Some(named)) = (&self.coins, &self.change) {
+            let text = read_text(path, MAX_COINS_BYTES).context("--coins")?;
+            let previous = self.previous.as_ref().map(|path| read_text(path, MAX_COINS_BYTES)).transpose();
+            let read = read_coins(named, &text, &previous.context("--previous")?.unwrap_or_default())?;
+            (change, coins) = (Some(read.0), read.1);
+        }
         let new = NewBatch {
             batch: self.batch,
             grant: self.grant,
             coins,
             change,
             fee_rate_sat_per_vb: self.fee_rate,
+            replaces: self.replaces,
+            stage: self.stage,
         };
         let batch: Batch = everywhere.control_plane()?.post("/batches", &new)?;
-        if let Some(path) = &self.psbt_out {
+        if let Some(path) = self.psbt_out.as_ref().filter(|_| !batch.psbt.is_empty()) {
             write(path, &batch.psbt).with_context(|| {
                 format!("the batch was made; `wiregrant batch psbt {}` prints its PSBT", batch.batch)
             })?;
@@ -196,10 +241,33 @@ impl Declare {
             txid: self.what.txid,
             transaction: read(self.what.transaction, "--transaction")?,
             psbt: read(self.what.psbt, "--psbt")?,
+            change: self.change,
         };
         let path = format!("/batches/{}/transaction", self.batch);
         let batch: Batch = everywhere.control_plane()?.post(&path, &given)?;
         everywhere.terminal().answer(&batch, || shown(&batch))
+    }
+}
+
+/// What is sent where nothing is to be said.
+const NOTHING: [(); 0] = [];
+
+/// A batch whose export is noted, with what it pays.
+fn hand_out(everywhere: &Everywhere, batch: &BatchId) -> Result<Batch> {
+    everywhere.control_plane()?.post(&format!("/batches/{batch}/export"), &NOTHING)
+}
+
+/// Whether lines of the batch may still be paid by it.
+fn may_be_paid(batch: &Batch) -> bool {
+    !matches!(batch.state, BatchState::Draft | BatchState::Void) && batch.paid_by.is_none()
+}
+
+fn stage(word: &str) -> Result<BatchStage, String> {
+    match word {
+        "draft" => Ok(BatchStage::Draft),
+        "frozen" => Ok(BatchStage::Frozen),
+        "exported" => Ok(BatchStage::Exported),
+        _ => Err("choose draft, frozen or exported".to_owned()),
     }
 }
 
@@ -216,17 +284,22 @@ fn write(path: &Path, psbt: &str) -> Result<()> {
         .with_context(|| format!("--psbt-out: {} cannot be written", path.display()))
 }
 
-/// The change address and the coins, on the one network where both are good: an address names its network only in part,
-/// and the control plane, which knows the network, checks again.
-fn read_coins(change: &str, text: &str) -> Result<(String, Vec<CoinInput>)> {
+/// The change and the coins, on the one network where both are good: an address names its network only in part, and the
+/// control plane, which knows the network, checks again.
+fn read_coins(change: &str, text: &str, previous: &str) -> Result<(String, Vec<CoinInput>)> {
     let networks = [Network::Bitcoin, Network::Regtest, Network::Signet, Network::Testnet4];
     let mut refusal: Option<anyhow::Error> = None;
     for network in networks {
-        let address = match PayoutAddress::parse(change, network) {
-            Ok(address) => address,
+        let pay = match Pay::parse(change, network) {
+            Ok(pay @ (Pay::Address(_) | Pay::Descriptor(_))) => pay,
+            Ok(_) => bail!("--change: give your own address or descriptor, no link or name"),
             // Of all networks' refusals, that of the network the address is for says most.
             Err(e @ PayoutError::WrongNetwork { .. }) => {
                 refusal.get_or_insert(anyhow::Error::from(e).context("--change"));
+                continue;
+            }
+            Err(e @ PayoutError::Pay { .. }) => {
+                refusal = Some(anyhow::Error::from(e).context("--change"));
                 continue;
             }
             Err(e) => return Err(anyhow::Error::from(e).context("--change")),
@@ -236,26 +309,15 @@ fn read_coins(change: &str, text: &str) -> Result<(String, Vec<CoinInput>)> {
                 bail!("--coins: no coins in it; list the funder's unspent outputs")
             }
             Ok(coins) => {
-                let coins =
-                    coins.into_iter().map(|coin| coin_input(&coin, network)).collect::<Result<_>>()?;
-                return Ok((address.to_string(), coins));
+                let made: Vec<&str> = previous.split_whitespace().collect();
+                let inputs = coins.iter().map(|coin| coin.as_input(network, &made));
+                let inputs = inputs.collect::<Result<_, _>>().context("--coins, --previous")?;
+                return Ok((pay.to_string(), inputs));
             }
             Err(e) => refusal = Some(anyhow::Error::from(e).context("--coins")),
         }
     }
     Err(refusal.expect("every network was refused, with its reason"))
-}
-
-fn coin_input(coin: &Coin, network: Network) -> Result<CoinInput> {
-    let address = PayoutAddress::from_script(&coin.script_pubkey, network).with_context(|| {
-        format!("--coins: {} is held by a script without an address; leave it out", coin.outpoint)
-    })?;
-    Ok(CoinInput {
-        outpoint: coin.outpoint.to_string(),
-        sats: coin.sats,
-        address: address.to_string(),
-        previous_tx: None,
-    })
 }
 
 fn listed(batches: &[Batch]) -> String {
@@ -306,7 +368,11 @@ fn shown(batch: &Batch) -> String {
         batch.change.map_or_else(|| "none".to_owned(), |sats| format!("{} sats", thousands(sats.as_i64())));
     let state = match &batch.cancel_reason {
         Some(reason) => format!("{} (cancelled: {reason})", batch.state),
-        None => batch.state.to_string(),
+        None => match (&batch.replaced_by, &batch.replaces) {
+            (Some(by), _) => format!("{} (by {by})", batch.state),
+            (None, Some(old)) => format!("{} (replaces {old})", batch.state),
+            (None, None) => batch.state.to_string(),
+        },
     };
     let sums = facts(&[
         ("batch", format!("{} of {}", batch.batch, batch.grant)),

@@ -9,14 +9,16 @@ use transparency_log::Hash;
 use wiregrant_core::OperatorId;
 use wiregrant_core::api::{self, NewDestination, Operator};
 use wiregrant_core::note::{Network, NoteText as _, Origin, Salt, Signed};
-use wiregrant_payout::{Destination, PayoutAddress};
-use zeroize::Zeroizing;
+use wiregrant_payout::{Destination, Pay, ownership};
 
 use super::Everywhere;
 use crate::failure::Usage;
 use crate::operator_key::OperatorKey;
-use crate::private_file::{MAX_SECRET_BYTES, read_text};
+use crate::private_file::read_text;
 use crate::table::facts;
+
+/// The longest signature that is read.
+const MAX_PROOF_BYTES: u64 = 64 * 1024;
 
 #[derive(Debug, Subcommand)]
 pub enum Destinations {
@@ -27,6 +29,8 @@ pub enum Destinations {
     Sign(Sign),
     /// Put a destination in force (administrator, that operator)
     Set(Set),
+    /// Print the line that the wallet of an address signs, to prove that it is yours (BIP 322)
+    Message(Message),
 }
 
 #[derive(Debug, Args)]
@@ -43,8 +47,9 @@ pub struct Sign {
     /// bitcoin, testnet4, signet or regtest
     #[arg(long)]
     network: Network,
-    /// The address to be paid to
-    #[arg(long, value_name = "ADDRESS")]
+    /// Where to be paid: an address; a public descriptor that ends in /*, for a fresh address each time; a bitcoin: link; or
+    /// a name such as name@example.org (BIP 353)
+    #[arg(long, value_name = "ADDRESS|DESCRIPTOR|LINK|NAME")]
     pay: String,
     /// The number of this destination, from 1; 1 when there is no control plane to ask
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -61,6 +66,25 @@ pub struct Set {
     operator: OperatorId,
     #[command(flatten)]
     to: To,
+    /// A file with the signature that the wallet of the address made of what `destination message` prints
+    #[arg(long, value_name = "FILE")]
+    proof: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Message {
+    /// Whose destination it is
+    #[arg(long)]
+    operator: OperatorId,
+    /// The origin of the record log, the first line of /log/checkpoint
+    #[arg(long, value_name = "ORIGIN")]
+    log: Origin,
+    /// bitcoin, testnet4, signet or regtest
+    #[arg(long)]
+    network: Network,
+    /// As for `destination sign`; of a descriptor its address at index 0 signs
+    #[arg(long, value_name = "ADDRESS|DESCRIPTOR|LINK")]
+    pay: String,
 }
 
 #[derive(Debug, Args)]
@@ -69,8 +93,8 @@ pub struct To {
     /// A note made by `destination sign`, or - for standard input
     #[arg(long, value_name = "FILE")]
     note: Option<PathBuf>,
-    /// An address, for an operator without a key: the control plane signs, and every check says so
-    #[arg(long, value_name = "ADDRESS")]
+    /// An address, descriptor, link or name, for an operator without a key: the control plane signs, and every check says so
+    #[arg(long, value_name = "ADDRESS|DESCRIPTOR|LINK|NAME")]
     pay: Option<String>,
 }
 
@@ -79,23 +103,27 @@ impl Destinations {
         match self {
             Self::Sign(sign) => sign.run(everywhere),
             Self::Set(set) => set.run(everywhere),
+            Self::Message(message) => message.run(everywhere),
         }
+    }
+}
+
+impl Message {
+    fn run(self, everywhere: &Everywhere) -> Result<()> {
+        let pay = Pay::parse(&self.pay, self.network).context("--pay")?;
+        let address = pay.first_address().context("--pay")?;
+        let address = address.context("--pay: a name has no address of its own to sign with")?;
+        let text = ownership::message(&self.log, &self.operator, &address);
+        let json = json!({ "address": address.to_string(), "message": text });
+        everywhere.terminal().answer(&json, || text)
     }
 }
 
 impl Sign {
     fn run(self, everywhere: &Everywhere) -> Result<()> {
-        let text = Zeroizing::new(read_text(&self.key, MAX_SECRET_BYTES)?);
-        let key: OperatorKey = text.parse().with_context(|| format!("--key: {}", self.key.display()))?;
-        if key.operator != self.operator {
-            bail!(
-                "--operator: {} is not the key's: {} holds the key of {}",
-                self.operator,
-                self.key.display(),
-                key.operator
-            );
-        }
-        let pay = PayoutAddress::parse(&self.pay, self.network).context("--pay")?;
+        let key = OperatorKey::read(&self.key, &self.operator)?;
+        let pay = Pay::parse(&self.pay, self.network).context("--pay")?;
+        pay.first_address().context("--pay")?;
         let (sequence, previous) = self.place(everywhere)?;
         let destination = Destination {
             log: self.log,
@@ -152,8 +180,12 @@ impl Sign {
 
 impl Set {
     fn run(self, everywhere: &Everywhere) -> Result<()> {
-        let new =
-            NewDestination { note: self.to.note.as_deref().map(read_note).transpose()?, pay: self.to.pay };
+        let proof = self.proof.as_deref().map(|path| read_text(path, MAX_PROOF_BYTES)).transpose();
+        let new = NewDestination {
+            note: self.to.note.as_deref().map(read_note).transpose()?,
+            pay: self.to.pay,
+            proof: proof.context("--proof")?.map(|text| text.trim().to_owned()),
+        };
         let path = format!("/operators/{}/destination", self.operator);
         let set: api::Destination = everywhere.control_plane()?.post(&path, &new)?;
         everywhere.terminal().answer(&set, || {
@@ -163,6 +195,8 @@ impl Set {
                 ("paid to", set.pay.clone()),
                 ("destination", set.sequence.to_string()),
                 ("signed by", signed.to_owned()),
+                ("ownership", if set.ownership_proven { "proven" } else { "not proven" }.to_owned()),
+                ("in force from", set.in_force_from.to_string()),
             ])
         })
     }

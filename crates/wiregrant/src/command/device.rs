@@ -9,7 +9,7 @@ use wiregrant_core::allotment::Level;
 use wiregrant_core::api::{CodeDevices, Device, Socks5Access};
 
 use super::Everywhere;
-use super::redeem::Code;
+use super::redeem::{Code, Redeem};
 use crate::table::{Column, facts, or_dash, table, traffic};
 
 #[derive(Debug, Subcommand)]
@@ -18,8 +18,22 @@ pub enum Devices {
     List(Code),
     /// Get a new SOCKS5 login for a device; the old one stops. What goes through it is NOT encrypted
     Socks5(One),
+    /// Go to another node, twice an epoch, and at any time when the node is gone: a new key, a new file, and the old device is
+    /// removed for good. Of its traffic the new one has the least that is surely left: half while over half is
+    Switch(Switch),
     /// Remove a device for good
     Remove(One),
+    /// Delete the access code and all its devices, for good
+    ForgetCode(Code),
+}
+
+/// Another device in the place of one.
+#[derive(Debug, Args)]
+pub struct Switch {
+    /// The public key of the device to leave, as `device list` shows it
+    public_key: WireGuardPublicKey,
+    #[command(flatten)]
+    redeem: Redeem,
 }
 
 /// One device of a code.
@@ -41,9 +55,14 @@ impl Devices {
             Self::Socks5(One { public_key, code }) => {
                 let path = format!("{}/socks5", path(&public_key));
                 let nothing = serde_json::Map::new();
-                let access: Socks5Access =
-                    code.control_plane(everywhere)?.post_repeatable(&path, &nothing)?;
+                let access: Socks5Access = code.control_plane(everywhere)?.post(&path, &nothing)?;
                 everywhere.terminal().answer(&access, || login(&access))
+            }
+            Self::Switch(Switch { public_key, redeem }) => redeem.switch(everywhere, &public_key),
+            Self::ForgetCode(code) => {
+                code.control_plane(everywhere)?.remove("/code")?;
+                let said = || "the access code and its devices are deleted\n".to_owned();
+                everywhere.terminal().answer(&json!({ "deleted": true }), said)
             }
             Self::Remove(One { public_key, code }) => {
                 code.control_plane(everywhere)?.remove(&path(&public_key))?;
@@ -55,7 +74,8 @@ impl Devices {
     }
 }
 
-fn path(public_key: &WireGuardPublicKey) -> String {
+/// A device's address.
+pub fn path(public_key: &WireGuardPublicKey) -> String {
     format!("/devices/{}", BASE64URL_NOPAD.encode(public_key.as_bytes()))
 }
 
@@ -84,6 +104,9 @@ fn left(device: &Device) -> String {
         Some(Level::UnderATenth) => "under a tenth",
         Some(Level::Exhausted) => "nothing",
     };
+    if device.gone {
+        return format!("{left}; the node is gone: `wiregrant device switch`");
+    }
     device.paused.map_or_else(|| left.to_owned(), |why| format!("{left}; the node pauses ({why})"))
 }
 

@@ -1,6 +1,6 @@
 //! `wiregrant invitation`: single-use permissions to enrol a node.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -35,13 +35,28 @@ impl Invitations {
         let Self::Create(Create { operator, location, out }) = self;
         let new = NewInvitation { operator, location };
         let create = || everywhere.control_plane()?.post::<_, InvitationCreated>("/invitations", &new);
-        let created = made_into(out.as_deref(), create, |created| format!("{}\n", created.invitation))?;
-        if out.is_some() {
-            let expires = created.expires;
-            return everywhere
-                .terminal()
-                .answer(&json!({ "expires": expires }), || format!("valid until {expires}"));
-        }
-        everywhere.terminal().answer(&created, || created.invitation.clone())
+        hand_over(everywhere, out.as_deref(), create)
     }
+}
+
+/// Makes an invitation, and writes it into a new file or shows the line to paste on the node.
+pub(super) fn hand_over(
+    everywhere: &Everywhere,
+    out: Option<&Path>,
+    create: impl FnOnce() -> Result<InvitationCreated>,
+) -> Result<()> {
+    let created = made_into(out, create, |created| format!("{}\n", created.invitation))?;
+    if out.is_some() {
+        let expires = created.expires;
+        return everywhere
+            .terminal()
+            .answer(&json!({ "expires": expires }), || format!("valid until {expires}"));
+    }
+    everywhere.terminal().answer(&created, || {
+        let InvitationCreated { invitation, expires } = &created;
+        format!(
+            "once, until {expires}, on the node as root:\n\
+             wiregrant-agent join {invitation} && systemctl enable --now wiregrant-agent"
+        )
+    })
 }

@@ -31,7 +31,7 @@ impl Locations {
                 everywhere.terminal().answer(&added, || format!("added {}", added.location))
             }
             Self::List => {
-                let locations: List<Location> = control_plane.get("/locations")?;
+                let locations: List<Location> = control_plane.list("/locations")?;
                 everywhere.terminal().answer(&locations.items, || {
                     let row = |place: &Location| [place.location.to_string(), place.name.clone()];
                     let rows: Vec<_> = locations.items.iter().map(row).collect();

@@ -22,12 +22,16 @@ pub fn manual() -> String {
 fn describe(text: &mut String, path: &str, command: &Command) {
     let path = format!("{path} {}", command.get_name());
     let verbs: Vec<_> = command.get_subcommands().filter(|verb| verb.get_name() != "help").collect();
-    if !verbs.is_empty() {
-        verbs.into_iter().for_each(|verb| describe(text, &path, verb));
-        return;
+    // A command that can do without a verb is one itself.
+    if verbs.is_empty() || command.is_subcommand_negates_reqs_set() {
+        describe_itself(text, &path, command);
     }
+    verbs.into_iter().for_each(|verb| describe(text, &path, verb));
+}
+
+fn describe_itself(text: &mut String, path: &str, command: &Command) {
     let own = || command.get_arguments().filter(|arg| !arg.is_global_set() && !is_help(arg));
-    let mut line = path;
+    let mut line = path.to_owned();
     for arg in own() {
         let shown = usage(arg);
         let needed = arg.is_required_set();

@@ -1,13 +1,17 @@
 //! The command line: this file is the index of every command, one file per noun has its verbs.
 
 mod access_code;
+mod auditor;
 mod batch;
 mod destination;
 mod device;
 mod distributor;
 mod epoch;
+mod funder;
 mod grant;
 mod invitation;
+mod ledger;
+mod line;
 mod location;
 mod manual;
 mod node;
@@ -16,6 +20,8 @@ mod payout;
 mod redeem;
 mod report;
 mod statement;
+mod terms;
+mod token;
 
 use std::path::PathBuf;
 
@@ -23,6 +29,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::control_plane::{ControlPlane, base_url};
+use crate::mirror::Mirror;
 use crate::terminal::Terminal;
 use crate::verify::Verify;
 
@@ -65,6 +72,15 @@ impl Everywhere {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Tokens, which people sign in with
+    #[command(subcommand)]
+    Token(token::Tokens),
+    /// Funders, who put up grants
+    #[command(subcommand)]
+    Funder(funder::Funders),
+    /// Auditors, who look behind the statements of a grant
+    #[command(subcommand)]
+    Auditor(auditor::Auditors),
     /// Operators, who run nodes and are paid
     #[command(subcommand)]
     Operator(operator::Operators),
@@ -100,6 +116,12 @@ enum Command {
     /// Statements, the signed notes that close epochs
     #[command(subcommand)]
     Statement(statement::Statements),
+    /// Operators' lines of statements: held, released, forfeited, objected to
+    #[command(subcommand)]
+    Line(line::Lines),
+    /// The ledger of sats
+    #[command(subcommand)]
+    Ledger(ledger::Ledger),
     /// What each operator earned in each closed epoch of a grant
     Report(report::Report),
     /// Batches, the payouts of one transaction
@@ -109,7 +131,9 @@ enum Command {
     #[command(subcommand)]
     Payout(payout::Payouts),
     /// Check everything that is public: both logs, every statement, every paid batch
-    Verify(Verify),
+    Verify(Box<Verify>),
+    /// Keep a verified copy of everything that is public, for any web server to host
+    Mirror(Mirror),
 }
 
 impl CommandLine {
@@ -120,6 +144,9 @@ impl CommandLine {
     pub fn run(self) -> Result<u8> {
         let everywhere = &self.everywhere;
         match self.command {
+            Command::Token(command) => command.run(everywhere),
+            Command::Funder(command) => command.run(everywhere),
+            Command::Auditor(command) => command.run(everywhere),
             Command::Operator(command) => command.run(everywhere),
             Command::Destination(command) => command.run(everywhere),
             Command::Location(command) => command.run(everywhere),
@@ -132,10 +159,13 @@ impl CommandLine {
             Command::Grant(command) => command.run(everywhere),
             Command::Epoch(command) => command.run(everywhere),
             Command::Statement(command) => command.run(everywhere),
+            Command::Line(command) => command.run(everywhere),
+            Command::Ledger(command) => command.run(everywhere),
             Command::Report(command) => command.run(everywhere),
             Command::Batch(command) => command.run(everywhere),
-            Command::Payout(command) => command.run(everywhere),
-            Command::Verify(command) => return command.run(everywhere.terminal()),
+            Command::Payout(command) => return command.run(everywhere),
+            Command::Verify(command) => return command.run(everywhere.url.as_deref(), everywhere.terminal()),
+            Command::Mirror(command) => return command.run(everywhere.terminal()),
         }?;
         Ok(0)
     }

@@ -1,11 +1,16 @@
 //! `wiregrant node`: nodes, and what is decided about them.
 
-use anyhow::{Result, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Subcommand;
+use transparency_log::Hash;
 use wiregrant_core::api::{Evidence, Freeze, List, Node, NodeState};
 use wiregrant_core::{FactError, NodeId, record};
 
 use super::Everywhere;
+use super::invitation::hand_over;
 use crate::table::{Column, facts, or_dash, table, thousands};
 
 #[derive(Debug, Subcommand)]
@@ -30,10 +35,26 @@ pub enum Nodes {
         /// The node's id
         node: NodeId,
     },
+    /// Take a node out of service for good; its devices are offered another (administrator; an operator retires their own)
+    Retire {
+        /// The node's id
+        node: NodeId,
+    },
+    /// Invite a node whose keys are lost or in wrong hands to go on under others; shown this once (administrator, its operator)
+    Invite {
+        /// The node's id
+        node: NodeId,
+        /// Write the invitation into this new file (0600) instead of printing it
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Show the pairs of texts a node signed under one sequence number (administrator)
     Evidence {
         /// The node's id
         node: NodeId,
+        /// Write each pair into this folder, as a file that convicts the node before anybody (`wiregrant verify proof`)
+        #[arg(long, value_name = "FOLDER")]
+        save: Option<PathBuf>,
     },
 }
 
@@ -47,11 +68,11 @@ impl Nodes {
         let (control_plane, terminal) = (everywhere.control_plane()?, everywhere.terminal());
         match self {
             Self::List => {
-                let nodes: List<Node> = control_plane.get("/nodes")?;
+                let nodes: List<Node> = control_plane.list("/nodes")?;
                 terminal.answer(&nodes.items, || listed(&nodes.items))
             }
             Self::Show { node } => {
-                let nodes: List<Node> = control_plane.get("/nodes")?;
+                let nodes: List<Node> = control_plane.list("/nodes")?;
                 let Some(found) = nodes.items.iter().find(|found| found.node == node) else {
                     bail!("node: {node} is none that you may see; `wiregrant node list` names those");
                 };
@@ -66,8 +87,21 @@ impl Nodes {
                 let node: Node = control_plane.post(&format!("/nodes/{node}/unfreeze"), &nothing)?;
                 terminal.answer(&node, || shown(&node))
             }
-            Self::Evidence { node } => {
-                let evidence: List<Evidence> = control_plane.get(&format!("/nodes/{node}/evidence"))?;
+            Self::Retire { node } => {
+                let nothing = serde_json::Map::new();
+                let node: Node = control_plane.post(&format!("/nodes/{node}/retire"), &nothing)?;
+                terminal.answer(&node, || shown(&node))
+            }
+            Self::Invite { node, out } => {
+                let nothing = serde_json::Map::new();
+                let create = || control_plane.post(&format!("/nodes/{node}/invitation"), &nothing);
+                hand_over(everywhere, out.as_deref(), create)
+            }
+            Self::Evidence { node, save } => {
+                let evidence: List<Evidence> = control_plane.list(&format!("/nodes/{node}/evidence"))?;
+                if let Some(folder) = save {
+                    save_proofs(&folder, &node, &evidence.items)?;
+                }
                 terminal.answer(&evidence.items, || proven(&evidence.items))
             }
         }
@@ -130,6 +164,10 @@ fn shown(node: &Node) -> String {
         ("operator", node.operator.to_string()),
         ("location", node.location.to_string()),
         ("endpoint", node.endpoint.clone()),
+        (
+            "answers there",
+            if node.endpoint_reached { "yes" } else { "not yet: it is given no devices" }.to_owned(),
+        ),
         ("SOCKS5", or_dash(node.socks5_endpoint.as_deref())),
         ("agent", format!("{} {}", node.agent, or_dash(node.backend))),
         ("state", state(node)),
@@ -140,6 +178,23 @@ fn shown(node: &Node) -> String {
         ("received", received),
         ("sent", sent),
     ])
+}
+
+/// One file a pair, named so that the same pair is written over itself.
+fn save_proofs(folder: &Path, node: &NodeId, evidence: &[Evidence]) -> Result<()> {
+    let cannot = |path: &Path| format!("--save: {} cannot be written", path.display());
+    fs::create_dir_all(folder).with_context(|| cannot(folder))?;
+    for pair in evidence {
+        ensure!(
+            !pair.proof.is_empty(),
+            "--save: this control plane is older and makes no proof files; upgrade it"
+        );
+        let name =
+            format!("{node}-{}-{}.proof", pair.sequence, &Hash::of(pair.other.as_bytes()).to_hex()[..16]);
+        let path = folder.join(name);
+        fs::write(&path, &pair.proof).with_context(|| cannot(&path))?;
+    }
+    Ok(())
 }
 
 fn proven(evidence: &[Evidence]) -> String {

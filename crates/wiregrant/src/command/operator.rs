@@ -62,7 +62,7 @@ impl Operators {
         match self {
             Self::Add(add) => add.run(everywhere),
             Self::List => {
-                let operators: List<Operator> = everywhere.control_plane()?.get("/operators")?;
+                let operators: List<Operator> = everywhere.control_plane()?.list("/operators")?;
                 terminal.answer(&operators.items, || listed(&operators.items))
             }
             Self::Show { operator } => {

@@ -1,7 +1,10 @@
-//! `wiregrant payout check`: what a funder runs before signing. It says plainly what it does not check.
+//! `wiregrant payout check`: what a funder runs before signing. It passes only if all was checked; where something could not
+//! be, it says plainly what, and ends with 2.
 
 mod destinations;
+mod lines;
 mod passed;
+mod replaced;
 
 use std::path::{Path, PathBuf};
 
@@ -9,21 +12,25 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use transparency_log::Verifier;
-use wiregrant_core::BatchId;
-use wiregrant_core::note::{NoteText as _, Signed};
-use wiregrant_payout::{Batch, PaidOutput, PayoutAddress, PsbtCheck, check_psbt};
+use wiregrant_core::note::{Network, NoteText as _, Signed};
+use wiregrant_core::{BatchId, GrantId};
+use wiregrant_payout::psbt::MAX_ORIGINS;
+use wiregrant_payout::{Batch, PaidOutput, Pay, PayoutAddress, PsbtCheck, check_psbt};
 
+use destinations::Followed;
 use passed::PassedLines;
 
 use super::Everywhere;
 use crate::private_file::{MAX_SECRET_BYTES, read_text};
 use crate::table::{Column, facts, or_dash, table, thousands};
-use crate::verify::{self, Memory, Record};
+use crate::verify::{Memory, TrustedKeys};
 
 /// The longest PSBT file that is read.
 const MAX_PSBT_BYTES: u64 = 16 * 1024 * 1024;
-/// The most bytes of destination notes: 4 KiB for each line that a batch may have.
-const MAX_DESTINATIONS_BYTES: u64 = 4 * 1024 * Batch::MAX_LINES as u64;
+/// The most bytes of destination notes: 4 KiB for each line that a batch may have, and as much for proofs of names.
+const MAX_DESTINATIONS_BYTES: u64 = 8 * 1024 * Batch::MAX_LINES as u64;
+/// The most bytes of the notes of other batches.
+const MAX_OTHERS_BYTES: u64 = 64 * 1024 * 1024;
 
 #[derive(Debug, Subcommand)]
 pub enum Payouts {
@@ -39,14 +46,29 @@ pub struct Check {
     /// The batch's note, as `batch note` prints it
     #[arg(long, value_name = "FILE")]
     batch_note: PathBuf,
-    /// The funder's own address for the change; may be given more than once
-    #[arg(long, value_name = "ADDRESS", required = true)]
+    /// The funder's own address or public descriptor for the change; may be given more than once
+    #[arg(long, value_name = "ADDRESS|DESCRIPTOR", required = true)]
     change: Vec<String>,
     #[command(flatten)]
     by: By,
     /// The destination notes of the batch, as `batch destinations` prints them, with --public: each address must follow
     #[arg(long, value_name = "FILE", requires = "public")]
     destinations: Option<PathBuf>,
+    #[command(flatten)]
+    trust: TrustedKeys,
+    /// Hours for which a destination, other than an operator's first, must have been logged
+    #[arg(long, value_name = "HOURS", default_value_t = 72)]
+    destination_delay: u64,
+    /// The notes of the other batches that are neither paid nor void, as `batch notes` prints them
+    #[arg(long, value_name = "FILE", requires = "public")]
+    others: Option<PathBuf>,
+    /// A grant that you fund: then every line must be of one of these, and open batches whose notes you cannot have, because
+    /// others fund them, are shown as exceptions; may be given more than once
+    #[arg(long = "grant", value_name = "GRANT", requires = "public")]
+    grants: Vec<GrantId>,
+    /// The PSBT of the batch that this one replaces, where it did not pass here
+    #[arg(long, value_name = "FILE")]
+    replaced_psbt: Option<PathBuf>,
     /// Where `verify` keeps checkpoints and keys, and this command the lines that passed
     #[arg(long, value_name = "FOLDER")]
     state_dir: Option<PathBuf>,
@@ -55,8 +77,9 @@ pub struct Check {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct By {
-    /// A file with the statement key, which signs batches; then the public record is not looked at
-    #[arg(long, value_name = "FILE")]
+    /// A file with the statement key, which signs batches, where the public record is out of reach: it is not looked at, so the
+    /// check is not a whole one
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["log_key", "witnesses"])]
     statement_key: Option<PathBuf>,
     /// The public record, an address or a folder: it is verified, and the lines are compared with its statements
     #[arg(long, value_name = "URL|FOLDER")]
@@ -64,56 +87,70 @@ pub struct By {
 }
 
 impl Payouts {
-    pub fn run(self, everywhere: &Everywhere) -> Result<()> {
+    /// The exit code: 0 when all was checked and holds, 2 when something could not be checked.
+    pub fn run(self, everywhere: &Everywhere) -> Result<u8> {
         let Self::Check(check) = self;
         check.run(everywhere)
     }
 }
 
 impl Check {
-    fn run(self, everywhere: &Everywhere) -> Result<()> {
+    fn run(self, everywhere: &Everywhere) -> Result<u8> {
         let note = read_text(&self.batch_note, Batch::MAX_BYTES as u64).context("--batch-note")?;
         let signed: Signed<Batch> = Signed::parse(&note).context("--batch-note")?;
         let batch = signed.content();
         let memory = Memory::open(self.state_dir.clone())?;
-        let mut not_checked = vec!["whether the challenge window has passed"];
-        let mut record = None;
+        let mut not_checked = Vec::new();
+        let mut public = None;
         match (&self.by.statement_key, &self.by.public) {
             (Some(path), _) => {
                 signed.verified_by(&read_key(path)?).context("--batch-note")?;
-                not_checked
-                    .push("the public record: whether the batch is logged, and its lines against statements");
+                not_checked.push(
+                    "the public record: whether the batch is logged, its lines against statements and other batches, \
+                     challenge windows and holds",
+                );
             }
-            (None, Some(public)) => record = Some(against_record(&signed, public, self.state_dir)?),
+            (None, Some(place)) => {
+                let others = read_optional(self.others.as_deref(), MAX_OTHERS_BYTES).context("--others")?;
+                let known = lines::Known { others: &others, grants: &self.grants };
+                public = Some(lines::check(&signed, place, self.state_dir, &self.trust, known)?);
+            }
             (None, None) => bail!("give --statement-key or --public"),
         }
-        let mut exceptions = Vec::new();
-        match (&self.destinations, &record) {
-            (Some(path), Some(record)) => {
+        let mut followed = Followed::default();
+        match (&self.destinations, &public) {
+            (Some(path), Some(public)) => {
                 let notes = read_text(path, MAX_DESTINATIONS_BYTES).context("--destinations")?;
-                let unsigned = destinations::check(batch, &notes, record)?;
-                exceptions.extend(
-                    unsigned.iter().map(|o| format!("the destination of {o} is not signed by the operator")),
-                );
-                not_checked.push("whether a destination is old enough");
+                let delay_seconds = self.destination_delay.saturating_mul(3_600);
+                followed = destinations::check(batch, &notes, public, delay_seconds)?;
             }
             _ => not_checked
                 .push("whether each address is the operator's newest destination: give --destinations"),
         }
-        let change: Vec<PayoutAddress> = self
-            .change
-            .iter()
-            .map(|address| PayoutAddress::parse(address, batch.network).context("--change"))
-            .collect::<Result<_>>()?;
+        let mut exceptions = followed.exceptions;
+        exceptions.extend(public.iter().flat_map(|public| public.unknown.iter().map(not_seen)));
+        let change = own_addresses(&self.change, batch.network)?;
         let psbt = read_text(&self.psbt, MAX_PSBT_BYTES)?;
         let checked = check_psbt(psbt.trim(), batch, &change)?;
         let passed = PassedLines::open(memory.passed_lines(batch.log.as_str()))?;
-        let is_void = |batch: &BatchId| record.as_ref().is_some_and(|record| record.is_void(batch));
-        passed.check(batch, &checked, is_void)?;
-        passed.keep(batch, &checked)?;
+        if let Some(old) = &batch.replaces {
+            let psbt =
+                read_optional(self.replaced_psbt.as_deref(), MAX_PSBT_BYTES).context("--replaced-psbt")?;
+            replaced::check(old, &checked, passed.coins_of(old), &psbt)?;
+        }
+        let is_void = |batch: &BatchId| public.as_ref().is_some_and(|public| public.record.is_void(batch));
+        passed.check(batch, &checked, &followed.derived, is_void)?;
+        passed.keep(batch, &checked, followed.derived)?;
         let answer = answer(batch, &checked, &exceptions, &not_checked);
-        everywhere.terminal().answer(&answer, || shown(batch, &checked, &exceptions, &not_checked))
+        everywhere.terminal().answer(&answer, || shown(batch, &checked, &exceptions, &not_checked))?;
+        Ok(if not_checked.is_empty() { 0 } else { 2 })
     }
+}
+
+fn not_seen(batch: &BatchId) -> String {
+    format!(
+        "batch {batch} may still be paid, and its note was not given: whether it pays one of these lines too is not known"
+    )
 }
 
 fn read_key(path: &Path) -> Result<Verifier> {
@@ -121,48 +158,37 @@ fn read_key(path: &Path) -> Result<Verifier> {
     text.trim().parse().with_context(|| format!("--statement-key: {} holds no public key", path.display()))
 }
 
-/// The batch is signed by the statement key in force and logged as it is, neither paid nor void; it pays no line more than
-/// its statement says, and none that is held.
-fn against_record(signed: &Signed<Batch>, public: &str, state_dir: Option<PathBuf>) -> Result<Record> {
-    let checked = verify::check(public, state_dir, None)?;
-    let findings = checked.findings();
-    let record = match checked.record {
-        Some(record) if findings.is_empty() => record,
-        _ => bail!("--public: the record does not hold: {}", findings.join("; ")),
-    };
-    let key = record.statement_key().context("--public: the record names no statement key")?;
-    signed.verified_by(key).context("--batch-note")?;
-    let (batch, hash) = (signed.content(), signed.hash());
-    match record.batch(&batch.batch) {
-        Some(logged) if logged == hash => {}
-        Some(logged) => bail!("batch {}: expected the logged note {logged}, found {hash}", batch.batch),
-        None => bail!("batch {}: expected a logged batch, found none of this id in the record", batch.batch),
-    }
-    if !record.is_open(&batch.batch) {
-        bail!("batch {}: expected one to be paid, found it paid or void in the record", batch.batch);
-    }
-    for line in &batch.lines {
-        if record.is_held(&line.grant, line.epoch, &line.operator) {
-            bail!("line {} {} {}: it is held; release it first", line.operator, line.grant, line.epoch);
-        }
-        let payable = record.payable(&line.grant, line.epoch, &line.operator);
-        if line.sats > payable {
-            bail!(
-                "line {} {} {}: expected at most {payable} sats as its statement says, found {}",
-                line.operator,
-                line.grant,
-                line.epoch,
-                line.sats
-            );
+/// A file that need not be given; empty without it.
+fn read_optional(path: Option<&Path>, most: u64) -> Result<String> {
+    path.map_or(Ok(String::new()), |path| read_text(path, most))
+}
+
+/// The funder's addresses: those that were named, and the first of each descriptor, to receive and for change.
+fn own_addresses(named: &[String], network: Network) -> Result<Vec<PayoutAddress>> {
+    let mut own = Vec::new();
+    for text in named {
+        match Pay::parse(text, network).context("--change")? {
+            Pay::Address(address) => own.push(address),
+            Pay::Descriptor(descriptor) => {
+                for index in 0..MAX_ORIGINS {
+                    own.push(descriptor.change_address(index)?);
+                    own.push(descriptor.address(index)?);
+                }
+            }
+            Pay::Uri(_) | Pay::Name(_) => {
+                bail!("--change: give your own address or descriptor, no link or name")
+            }
         }
     }
-    Ok(record)
+    own.sort_by_key(ToString::to_string);
+    own.dedup();
+    Ok(own)
 }
 
 fn answer(batch: &Batch, checked: &PsbtCheck, exceptions: &[String], not_checked: &[&str]) -> Value {
     let output = |output: &PaidOutput| json!({ "address": output.address.to_string(), "sats": output.sats });
     json!({
-        "result": "ok",
+        "result": if not_checked.is_empty() { "ok" } else { "not-all-checked" },
         "batch": batch.batch,
         "total": batch.total,
         "fee": checked.fee,
@@ -189,8 +215,9 @@ fn shown(batch: &Batch, checked: &PsbtCheck, exceptions: &[String], not_checked:
     ]);
     let excepted: String = exceptions.iter().map(|what| format!("exception: {what}\n")).collect();
     let skipped: String = not_checked.iter().map(|what| format!("not checked: {what}\n")).collect();
-    format!(
-        "{}\n{sums}{excepted}{skipped}result  ok: the PSBT pays exactly this batch\n",
-        table(columns, &rows, "no outputs")
-    )
+    let result = match not_checked {
+        [] => "ok: the PSBT pays exactly this batch",
+        _ => "not all was checked: what was looked at holds, and that is not enough to sign",
+    };
+    format!("{}\n{sums}{excepted}{skipped}result  {result}\n", table(columns, &rows, "no outputs"))
 }

@@ -51,6 +51,16 @@ impl Code {
 
 impl Redeem {
     pub fn run(self, everywhere: &Everywhere) -> Result<()> {
+        self.ask(everywhere, "/devices")
+    }
+
+    /// Asks for another device in the place of one.
+    pub fn switch(self, everywhere: &Everywhere, before: &WireGuardPublicKey) -> Result<()> {
+        self.ask(everywhere, &format!("{}/switch", device::path(before)))
+    }
+
+    /// Asks for a device at this address, and keeps or prints its file.
+    fn ask(self, everywhere: &Everywhere, path: &str) -> Result<()> {
         let printed = self.out == Path::new("-");
         if printed && self.socks5 {
             let why = "--socks5: with --out - the file is all that is printed; give --out a file, or ask afterwards with \
@@ -62,7 +72,7 @@ impl Redeem {
         let file = if printed { None } else { Some(PrivateFile::reserve(&self.out)?) };
         let (private_key, public_key) = make_key()?;
         let new = NewDevice { public_key, location: self.location, socks5: self.socks5 };
-        let DeviceCreated { device, socks5_access } = control_plane.post_repeatable("/devices", &new)?;
+        let DeviceCreated { device, socks5_access } = control_plane.post(path, &new)?;
         let client_file = Zeroizing::new(device.configuration.to_wg_quick(&private_key));
         let Some(file) = file else { return everywhere.terminal().exact(&client_file) };
         file.keep(&client_file)?;

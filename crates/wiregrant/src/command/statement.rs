@@ -55,7 +55,7 @@ impl Read {
     /// All statements of a grant, by epoch.
     pub fn all(everywhere: &Everywhere, grant: &GrantId) -> Result<(Vec<StatementNote>, Vec<Self>)> {
         let path = format!("/grants/{grant}/statements");
-        let notes: List<StatementNote> = everywhere.control_plane()?.get(&path)?;
+        let notes: List<StatementNote> = everywhere.control_plane()?.list(&path)?;
         let read = notes.items.iter().map(|note| Self::from_note(note, grant)).collect::<Result<_>>()?;
         Ok((notes.items, read))
     }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use transparency_log::{Hash, MemoryTree};
-use wiregrant_core::{BatchId, GrantId, OperatorId, Sats};
+use transparency_log::Hash;
+use wiregrant_core::BatchId;
 use wiregrant_payout::Batch;
 
 use super::difference::Difference;
-use super::statement::Grant;
+use super::lines::Lines;
 
 /// Where a batch is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,6 @@ enum State {
 #[derive(Debug, Default)]
 pub struct Batches {
     all: BTreeMap<BatchId, (Hash, State)>,
-    paid: BTreeMap<(OperatorId, GrantId, u64), Sats>,
 }
 
 impl Batches {
@@ -74,50 +73,22 @@ impl Batches {
     pub fn open(&self) -> usize {
         self.all.values().filter(|(_, state)| *state == State::Frozen).count()
     }
-
-    /// What does not follow in a paid batch; counts its lines as paid.
-    pub fn differences(
-        &mut self,
-        id: &BatchId,
-        batch: &Batch,
-        log: &str,
-        record: &MemoryTree,
-        grants: &BTreeMap<GrantId, Grant>,
-    ) -> Vec<Difference> {
-        let mut differs: Vec<Difference> =
-            Difference::unless_equal("log", log, &batch.log).into_iter().collect();
-        differs.extend(Difference::unless_equal("batch", id, &batch.batch));
-        differs.extend(match record.root_at(batch.record_size) {
-            Ok(root) => Difference::unless_equal("record: root", root, batch.record_root),
-            Err(_) => {
-                Some(Difference::new("record: size", format!("at most {}", record.size()), batch.record_size))
-            }
-        });
-        for line in &batch.lines {
-            let paid = self.paid.entry((line.operator.clone(), line.grant.clone(), line.epoch)).or_default();
-            let payable = payable(grants, &line.grant, line.epoch, &line.operator);
-            match paid.plus(line.sats) {
-                Ok(sum) if sum <= payable => *paid = sum,
-                _ => differs.push(Difference::new(
-                    format!("line {} {} {}", line.operator, line.grant, line.epoch),
-                    format!("at most {payable} sats in all batches"),
-                    format!("{paid} paid before and {} more", line.sats),
-                )),
-            }
-        }
-        differs
-    }
 }
 
-/// What a statement allows to be paid to an operator.
-pub fn payable(
-    grants: &BTreeMap<GrantId, Grant>,
-    grant: &GrantId,
-    epoch: u64,
-    operator: &OperatorId,
-) -> Sats {
-    let statements = grants.get(grant).into_iter().flat_map(|grant| &grant.statements);
-    let mut of_epoch = statements.filter(|(_, statement)| statement.epoch == epoch);
-    let line = of_epoch.next().and_then(|(_, statement)| statement.operators.get(operator));
-    line.map_or(Sats::ZERO, |line| line.payable)
+/// What does not follow in a paid batch; counts its lines as paid. Whether its record is a state of the log is asked
+/// elsewhere.
+pub fn differences(id: &BatchId, batch: &Batch, log: &str, lines: &mut Lines) -> Vec<Difference> {
+    let mut differs: Vec<Difference> = Difference::unless_equal("log", log, &batch.log).into_iter().collect();
+    differs.extend(Difference::unless_equal("batch", id, &batch.batch));
+    for line in &batch.lines {
+        if let Err(paid) = lines.pay(&line.grant, line.epoch, &line.operator, line.sats) {
+            let payable = lines.payable(&line.grant, line.epoch, &line.operator);
+            differs.push(Difference::new(
+                format!("line {} {} {}", line.operator, line.grant, line.epoch),
+                format!("at most {payable} sats in all batches"),
+                format!("{paid} paid before and {} more", line.sats),
+            ));
+        }
+    }
+    differs
 }

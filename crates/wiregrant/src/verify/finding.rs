@@ -9,6 +9,9 @@ const MAX_FINDINGS: usize = 1_000;
 /// The most characters of a stranger's text that a finding repeats.
 const MAX_CHARS: usize = 300;
 
+/// What is found where nothing is.
+pub const NO_SUCH_FILE: &str = "no such file";
+
 /// What does not hold, where, what should be there and what is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {

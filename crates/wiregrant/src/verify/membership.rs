@@ -43,6 +43,12 @@ impl Members {
         }
     }
 
+    /// Whether a node took part in an epoch before this one: what it reported late still counts.
+    pub fn were_there_before(&self, node: &NodeId, epoch: u64) -> bool {
+        let took_part = |stay: &Stay| stay.first < epoch && stay.end.is_none_or(|end| stay.first < end);
+        self.0.get(node).is_some_and(|stays| stays.iter().any(took_part))
+    }
+
     /// The nodes that take part in an epoch.
     pub fn in_epoch(&self, epoch: u64) -> BTreeSet<NodeId> {
         let takes_part = |stay: &Stay| stay.first <= epoch && stay.end.is_none_or(|end| epoch < end);
@@ -68,5 +74,7 @@ mod tests {
         assert_eq!(members.admit(&node, 6), None);
         let epochs: Vec<_> = (1..=7).filter(|epoch| members.in_epoch(*epoch).contains(&node)).collect();
         assert_eq!(epochs, [2, 3, 6, 7]);
+        let before: Vec<_> = (1..=7).filter(|epoch| members.were_there_before(&node, *epoch)).collect();
+        assert_eq!(before, [3, 4, 5, 6, 7]);
     }
 }

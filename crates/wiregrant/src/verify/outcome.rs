@@ -4,8 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::audit::Audited;
 use super::finding::{Finding, Findings};
 use super::log::PublicLog;
+use crate::mirror::Copied;
 use crate::table::{Column, facts, table, thousands};
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -36,6 +38,15 @@ pub struct Outcome {
     pub statements: u64,
     /// What does not hold.
     pub findings: Vec<Finding>,
+    /// How much a mirror fetched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copied: Option<Copied>,
+    /// What was audited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audited: Option<Audited>,
+    /// How many transactions were looked up on the chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transactions: Option<u64>,
     /// What nobody should take as checked.
     pub not_checked: Vec<String>,
 }
@@ -47,27 +58,56 @@ impl Outcome {
     }
 
     /// What was read, and what follows from that for what was not checked.
-    pub fn describe<A, B>(&mut self, record: Option<&PublicLog<A>>, reports: Option<&PublicLog<B>>) {
+    pub fn describe(
+        &mut self,
+        record: Option<&PublicLog>,
+        reports: Option<&PublicLog>,
+        demanded: Option<String>,
+    ) {
         let kept = record.and_then(|log| log.kept).zip(reports.and_then(|log| log.kept));
-        self.not_checked.push(match kept {
-            Some((record, reports)) => format!(
+        self.not_checked.push(match (demanded, kept) {
+            (Some(witnesses), _) => {
+                format!("whether the witnesses conspire with the control plane: {witnesses} have cosigned this history")
+            }
+            (None, Some((record, reports))) => format!(
                 "history before the checkpoints kept here ({record} record and {reports} report entries): it is as it was \
-                 first seen, and there are no witnesses"
+                 first seen, and no witnesses were demanded"
             ),
-            None => "history: without a kept checkpoint or witnesses a rewritten history looks whole; run this again later"
+            (None, None) => "history: without a kept checkpoint or witnesses a rewritten history looks whole; run this again later"
                 .to_owned(),
         });
+        if let Some(resumed) = reports.map(|log| log.resumed).filter(|resumed| *resumed > 0) {
+            self.not_checked.push(format!(
+                "the files of the first {resumed} reports as they are now: a run that was cut off read them, and this one went on"
+            ));
+        }
         self.not_checked.extend(
             [
-                "units against nodes' closing reports (these are not public)",
-                "transactions on the chain",
                 "when things were logged: the record carries no times",
-                "pages, CSV and JSON made from the statements",
+                "that pages, CSV and JSON show what the statements say: only that they are the signed ones",
             ]
             .map(str::to_owned),
         );
         self.record = record.map(summary);
         self.reports = reports.map(summary);
+    }
+
+    /// What was checked beside what is public, and what was not.
+    pub fn beside(&mut self, audited: Option<Audited>, transactions: Option<u64>) {
+        match audited {
+            None => self
+                .not_checked
+                .push("units against nodes' closing reports (these are not public)".to_owned()),
+            Some(Audited { withheld: 0, .. }) => {}
+            Some(Audited { withheld, .. }) => {
+                self.not_checked
+                    .push(format!("{withheld} withheld number(s) of nodes, whose reports are not shown"));
+            }
+        }
+        if transactions.is_none() {
+            self.not_checked.push("transactions on the chain (--chain)".to_owned());
+        }
+        (self.audited, self.transactions) = (audited, transactions);
     }
 
     /// Batches that are not paid have no public note.
@@ -93,7 +133,7 @@ impl Outcome {
     }
 }
 
-fn summary<E>(log: &PublicLog<E>) -> LogSummary {
+fn summary(log: &PublicLog) -> LogSummary {
     let checkpoint = &log.checkpoint;
     LogSummary { origin: checkpoint.origin.clone(), size: checkpoint.size, root: checkpoint.root.to_string() }
 }
@@ -112,6 +152,16 @@ impl fmt::Display for Outcome {
             [Column::Left("log"), Column::Left("origin"), Column::Right("entries"), Column::Left("root")];
         if !rows.is_empty() {
             writeln!(f, "{}", table(columns, &rows, ""))?;
+        }
+        if let Some(Copied { files, bytes }) = self.copied {
+            writeln!(f, "copied: {} files, {} bytes", thousands(files), thousands(bytes))?;
+        }
+        if let Some(Audited { statements, reports, nodes, .. }) = self.audited {
+            let (reports, nodes) = (thousands(reports), thousands(nodes));
+            writeln!(f, "audited: {statements} statements, {reports} reports, {nodes} numbers")?;
+        }
+        if let Some(transactions) = self.transactions {
+            writeln!(f, "transactions: {transactions} looked up on the chain")?;
         }
         for finding in &self.findings {
             writeln!(f, "finding: {finding}")?;

@@ -1,35 +1,48 @@
 //! The record log, replayed: each entry must follow from those before it, and each public note from its entry.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use transparency_log::{Hash, Verifier};
+use wiregrant_core::FactError;
 use wiregrant_core::note::{NoteText, Origin, Signed};
 use wiregrant_core::record::{KeyRole, RecordEntry};
+use wiregrant_core::rekey::Rekey;
 use wiregrant_core::statement::Statement;
 use wiregrant_core::terms::TermsNote;
 use wiregrant_core::{BatchId, GrantId, NodeId, OperatorId, Sats};
 use wiregrant_payout::Batch;
 
+use super::Beside;
 use super::CouldNotCheck;
-use super::batch::{Batches, payable};
+use super::audit::{Audit, Audited};
+use super::batch::{self, Batches};
+use super::chain::Chain;
+use super::decisions::Decisions;
 use super::difference::Difference;
-use super::finding::{Finding, Findings};
+use super::finding::Findings;
+use super::lines::Lines;
 use super::log::PublicLog;
+use super::log_keys::LogKeys;
+use super::logged::Logged;
 use super::progress::Progress;
+use super::reading::Entries;
 use super::source::{Reading, Source};
 use super::statement::{Context, Grant, terms_differences};
 
 /// What the record says after its last entry.
 #[derive(Default)]
 pub struct Record {
-    log_key: Option<Verifier>,
-    statement_key: Option<Verifier>,
+    log_keys: LogKeys,
+    /// In the order in which they came into use.
+    statement_keys: Vec<Verifier>,
     operators: BTreeMap<OperatorId, Operator>,
     nodes: BTreeMap<NodeId, OperatorId>,
+    node_keys: BTreeMap<NodeId, Verifier>,
     grants: BTreeMap<GrantId, Grant>,
+    lines: Lines,
+    logged: Logged,
     batches: Batches,
-    /// Lines held or forfeited.
-    held: BTreeSet<(GrantId, u64, OperatorId)>,
+    decisions: Decisions,
     /// How many statements it names.
     pub statements: u64,
 }
@@ -38,13 +51,23 @@ pub struct Record {
 struct Operator {
     key: Option<Verifier>,
     destinations: u64,
-    destination: Option<Hash>,
 }
 
 impl Record {
+    /// The keys that have signed it.
+    pub fn log_keys(&self) -> &LogKeys {
+        &self.log_keys
+    }
+
     /// The key that signs statements and batches now.
     pub fn statement_key(&self) -> Option<&Verifier> {
-        self.statement_key.as_ref()
+        self.statement_keys.last()
+    }
+
+    /// All keys that signed statements and batches, in the order in which they came into use: what was logged under an earlier one
+    /// stays as it was signed.
+    pub fn statement_keys(&self) -> &[Verifier] {
+        &self.statement_keys
     }
 
     /// The hash under which a batch was logged.
@@ -64,7 +87,12 @@ impl Record {
 
     /// Whether an operator's sats of an epoch must not be paid now, or never.
     pub fn is_held(&self, grant: &GrantId, epoch: u64, operator: &OperatorId) -> bool {
-        self.held.contains(&(grant.clone(), epoch, operator.clone()))
+        self.decisions.is_held(&(grant.clone(), epoch, operator.clone()))
+    }
+
+    /// How many people must still approve a statement, by its terms and what the control plane logged.
+    pub fn approvals_missing(&self, grant: &GrantId, epoch: u64) -> u64 {
+        self.decisions.approvals_missing(grant, epoch)
     }
 
     /// The key an operator signs with, if they have one.
@@ -72,66 +100,106 @@ impl Record {
         self.operators.get(operator)?.key.as_ref()
     }
 
-    /// Number and hash of an operator's newest destination.
-    pub fn destination(&self, operator: &OperatorId) -> Option<(u64, Hash)> {
-        let operator = self.operators.get(operator)?;
-        operator.destination.map(|hash| (operator.destinations, hash))
-    }
-
     /// How many batches are neither paid nor void.
     pub fn unpaid_batches(&self) -> usize {
         self.batches.open()
     }
 
+    /// What batches that are paid have given to an operator for an epoch.
+    pub fn paid(&self, grant: &GrantId, epoch: u64, operator: &OperatorId) -> Sats {
+        self.lines.paid(grant, epoch, operator)
+    }
+
+    /// Where the record names what a payout depends on.
+    pub fn logged(&self) -> &Logged {
+        &self.logged
+    }
+
     /// What the statement of an epoch allows to be paid to an operator.
     pub fn payable(&self, grant: &GrantId, epoch: u64, operator: &OperatorId) -> Sats {
-        payable(&self.grants, grant, epoch, operator)
+        self.lines.payable(grant, epoch, operator)
     }
 }
 
-struct Replay<'a> {
+/// The record log, replayed from its first entry as its entries come.
+pub struct Replay<'a> {
     source: &'a Source,
-    log: &'a PublicLog<RecordEntry>,
-    reports: &'a PublicLog<Hash>,
+    log: &'a PublicLog,
+    reports: &'a PublicLog,
+    /// The first entry is `continues`.
+    continues: bool,
     record: Record,
+    findings: Findings,
+    audit: Option<Audit<'a>>,
+    chain: Option<Chain>,
+    progress: &'a Progress,
 }
 
-/// Replays the record log from its first entry.
-///
-/// # Errors
-/// When a note cannot be read.
-pub fn replay(
-    source: &Source,
-    log: &PublicLog<RecordEntry>,
-    reports: &PublicLog<Hash>,
-    progress: &mut Progress,
-    findings: &mut Findings,
-) -> Result<Record, CouldNotCheck> {
-    let mut replay = Replay { source, log, reports, record: Record::default() };
-    let with_notes = |entry: &&RecordEntry| {
-        matches!(entry, RecordEntry::Terms { .. } | RecordEntry::Statement { .. } | RecordEntry::Paid { .. })
-    };
-    progress.expect(log.entries.iter().filter(with_notes).count() as u64);
-    for (number, entry) in log.entries.iter().enumerate() {
-        let differs = match entry {
-            RecordEntry::Key { .. } | RecordEntry::Continues { .. } => replay.of_log(number, entry),
-            RecordEntry::Terms { .. } | RecordEntry::Statement { .. } | RecordEntry::Paid { .. } => {
-                progress.step();
-                replay.with_note(entry)?
-            }
-            RecordEntry::Contribute { .. } | RecordEntry::Admit { .. } | RecordEntry::Leave { .. } => {
-                replay.of_grant(entry)
-            }
-            _ => replay.of_parties(entry).into_iter().collect(),
+/// What a replay comes to.
+pub struct Replayed {
+    /// What the record says.
+    pub record: Record,
+    /// What in it does not follow.
+    pub findings: Findings,
+    /// What was audited, where it was.
+    pub audited: Option<Audited>,
+    /// How many transactions were looked up, where they were.
+    pub transactions: Option<u64>,
+}
+
+impl<'a> Replay<'a> {
+    /// Nothing replayed yet; statements are audited and transactions looked up where that is asked for.
+    pub fn new(
+        source: &'a Source,
+        log: &'a PublicLog,
+        reports: &'a PublicLog,
+        (beside, progress): (&'a Beside, &'a Progress),
+    ) -> Self {
+        let (record, findings) = (Record::default(), Findings::default());
+        let audit = beside.audit.as_ref().map(|place| Audit::new(place, source, reports, progress));
+        let chain = beside.chain.open();
+        Self { source, log, reports, continues: false, record, findings, audit, chain, progress }
+    }
+
+    /// What it came to.
+    pub fn conclude(mut self) -> Replayed {
+        self.findings.extend(self.record.log_keys.newest_signs(self.log));
+        Replayed {
+            record: self.record,
+            findings: self.findings,
+            audited: self.audit.map(|audit| audit.audited()),
+            transactions: self.chain.map(|chain| chain.looked_up),
+        }
+    }
+}
+
+impl Entries for Replay<'_> {
+    fn take(&mut self, number: u64, entry: &str) -> Result<Result<(), FactError>, CouldNotCheck> {
+        let entry: RecordEntry = match entry.parse() {
+            Ok(entry) => entry,
+            Err(e) => return Ok(Err(e)),
         };
-        let place = format!("/{} entry {number} `{entry}`", log.prefix);
-        findings.extend(differs.into_iter().map(|difference| difference.at(&place)));
+        if let (Some(audit), RecordEntry::Enrol { node, vkey, .. } | RecordEntry::Rekey { node, vkey, .. }) =
+            (&mut self.audit, &entry)
+        {
+            audit.add_key(node, vkey);
+        }
+        self.record.logged.take(number, &entry);
+        let differs = match &entry {
+            RecordEntry::Key { .. } | RecordEntry::Continues { .. } => self.of_log(number, &entry)?,
+            RecordEntry::Terms { .. }
+            | RecordEntry::Statement { .. }
+            | RecordEntry::Paid { .. }
+            | RecordEntry::Rekey { .. } => self.with_note(&entry)?,
+            RecordEntry::Contribute { .. } | RecordEntry::Admit { .. } | RecordEntry::Leave { .. } => {
+                self.of_grant(&entry)
+            }
+            _ => self.of_parties(&entry).into_iter().collect(),
+        };
+        let place = format!("/{} entry {number} `{entry}`", self.log.prefix);
+        self.findings.extend(differs.into_iter().map(|difference| difference.at(&place)));
+        Ok(Ok(()))
     }
-    if replay.record.log_key.is_none() {
-        let expected = "a first entry `key log`";
-        findings.push(Finding::new("log key", format!("/{}", log.prefix), expected, "none"));
-    }
-    Ok(replay.record)
 }
 
 fn unknown(what: &str, id: &impl std::fmt::Display) -> Difference {
@@ -140,31 +208,36 @@ fn unknown(what: &str, id: &impl std::fmt::Display) -> Difference {
 
 impl Replay<'_> {
     /// Keys, and where this log comes from.
-    fn of_log(&mut self, number: usize, entry: &RecordEntry) -> Vec<Difference> {
+    fn of_log(&mut self, number: u64, entry: &RecordEntry) -> Result<Vec<Difference>, CouldNotCheck> {
         let mut differs = Vec::new();
         match entry {
             RecordEntry::Continues { .. } if number > 0 => {
                 differs.push(Difference::new("continues", "the first entry", format!("entry {number}")));
             }
+            RecordEntry::Continues { origin, size, root } => {
+                self.continues = true;
+                self.record.log_keys.continues(origin, *size, *root);
+            }
             RecordEntry::Key { role, vkey } => {
-                let Ok(verifier) = vkey.parse::<Verifier>() else { return vec![unknown("key", vkey)] };
+                let Ok(verifier) = vkey.parse::<Verifier>() else { return Ok(vec![unknown("key", vkey)]) };
                 match role {
-                    KeyRole::Log if self.record.log_key.is_none() => {
-                        differs.extend(Difference::unless_equal("log key", &self.log.verifier, &verifier));
-                        self.record.log_key = Some(verifier);
+                    KeyRole::Log => {
+                        let keys = &mut self.record.log_keys;
+                        differs.extend(keys.next(number, verifier, self.source, self.log)?);
                     }
-                    // A new log key is followed only under a checkpoint of the pinned one, which this version cannot tell.
-                    KeyRole::Log => differs.push(Difference::new("log key", "one log key", verifier)),
-                    KeyRole::Statement => self.record.statement_key = Some(verifier),
+                    KeyRole::Statement if self.record.statement_keys.contains(&verifier) => {
+                        let expected = "one that was not used before";
+                        differs.push(Difference::new("statement key", expected, verifier));
+                    }
+                    KeyRole::Statement => self.record.statement_keys.push(verifier),
                 }
             }
             _ => {}
         }
-        let first = usize::from(matches!(self.log.entries.first(), Some(RecordEntry::Continues { .. })));
-        if number == first && self.record.log_key.is_none() {
+        if number == u64::from(self.continues) && self.record.log_keys.is_empty() {
             differs.push(Difference::new("log key", "`key log` as the first entry", entry));
         }
-        differs
+        Ok(differs)
     }
 
     /// Operators, nodes, destinations, holds and batches.
@@ -178,25 +251,26 @@ impl Replay<'_> {
                 let name = vkey.as_ref()?.split('+').next()?;
                 Difference::unless_equal("operator's key: name", operator, name)
             }
-            RecordEntry::Enrol { node, operator, .. } => {
+            RecordEntry::Enrol { node, operator, vkey } => {
                 if !record.operators.contains_key(operator) {
                     return Some(unknown("operator", operator));
                 }
                 let before = record.nodes.insert(node.clone(), operator.clone());
+                record.node_keys.extend(vkey.parse().ok().map(|key| (node.clone(), key)));
                 before.map(|_| Difference::new("node", "a new id", node))
             }
-            RecordEntry::Rekey { node, .. }
-            | RecordEntry::Retire { node }
+            RecordEntry::Retire { node }
             | RecordEntry::Freeze { node, .. }
             | RecordEntry::Unfreeze { node } => node_known(node),
             RecordEntry::Finding { grant, node, .. } => match record.grants.get(grant) {
-                Some(_) => node_known(node),
+                Some(_) => {
+                    record.decisions.find(grant, node);
+                    node_known(node)
+                }
                 None => Some(unknown("grant", grant)),
             },
-            RecordEntry::Destination { operator, sequence, note } => match record.operators.get_mut(operator)
-            {
+            RecordEntry::Destination { operator, sequence, .. } => match record.operators.get_mut(operator) {
                 Some(known) => {
-                    known.destination = Some(*note);
                     known.destinations = known.destinations.saturating_add(1);
                     Difference::unless_equal("destination: sequence", known.destinations, sequence)
                 }
@@ -204,16 +278,25 @@ impl Replay<'_> {
             },
             RecordEntry::Hold { grant, epoch, operator, .. }
             | RecordEntry::Release { grant, epoch, operator, .. }
-            | RecordEntry::Forfeit { grant, epoch, operator, .. } => {
+            | RecordEntry::Forfeit { grant, epoch, operator, .. }
+            | RecordEntry::Object { grant, epoch, operator, .. } => {
+                if !record.lines.has(grant, *epoch, operator) {
+                    return Some(unknown("operator's line in a statement", operator));
+                }
                 let line = (grant.clone(), *epoch, operator.clone());
                 match entry {
-                    RecordEntry::Release { .. } => record.held.remove(&line),
-                    _ => record.held.insert(line),
-                };
-                let statements = record.grants.get(grant).into_iter().flat_map(|grant| &grant.statements);
-                let mut of_epoch = statements.filter(|(_, statement)| statement.epoch == *epoch);
-                let named = of_epoch.any(|(_, statement)| statement.operators.contains_key(operator));
-                (!named).then(|| unknown("operator's line in a statement", operator))
+                    RecordEntry::Hold { .. } => record.decisions.hold(line),
+                    RecordEntry::Release { .. } => record.decisions.release(&line),
+                    RecordEntry::Forfeit { .. } => {
+                        let sats = record.payable(grant, *epoch, operator);
+                        record.decisions.forfeit(&line, sats)
+                    }
+                    _ => None,
+                }
+            }
+            RecordEntry::Approve { grant, epoch, people } => {
+                let approved = record.decisions.approve(grant, *epoch, *people);
+                (!approved).then(|| unknown("statement", epoch))
             }
             RecordEntry::Batch { batch, note } => record.batches.freeze(batch, *note),
             RecordEntry::Void { batch, .. } => record.batches.void(batch),
@@ -246,7 +329,8 @@ impl Replay<'_> {
         match entry {
             RecordEntry::Terms { grant, note, first_epoch } => self.terms(grant, *note, *first_epoch),
             RecordEntry::Statement { grant, epoch, note } => self.statement(grant, *epoch, *note),
-            RecordEntry::Paid { batch, .. } => self.paid(batch),
+            RecordEntry::Paid { batch, txid } => self.paid(batch, txid),
+            RecordEntry::Rekey { node, vkey, note } => self.rekey(node, vkey, *note),
             _ => Ok(Vec::new()),
         }
     }
@@ -289,32 +373,114 @@ impl Replay<'_> {
         };
         let context = Context {
             log: &self.log.checkpoint.origin,
-            reports: &self.reports.tree,
             nodes: &self.record.nodes,
             grant,
             epoch,
+            forfeited: self.record.decisions.forfeited(grant),
         };
-        let differs = if known.broken { Vec::new() } else { known.differences(signed.content(), &context) };
-        known.statements.push((hash, signed.into_content()));
+        let mut differs =
+            if known.broken { Vec::new() } else { known.differences(signed.content(), &context) };
+        let least = if known.broken { 0 } else { known.reports_size() };
+        self.record.lines.add(grant, epoch, signed.content());
+        // What does not follow from public lines is not worth an audit.
+        if let (Some(audit), Some(key), true) =
+            (&mut self.audit, self.record.statement_keys.last(), differs.is_empty() && !known.broken)
+        {
+            let found = self.record.decisions.found(grant);
+            differs.extend(audit.statement(signed.content(), &found, key)?);
+        }
+        self.record.decisions.closed(grant, epoch, signed.content().terms.approvals);
+        self.record.logged.open_to_challenge(grant, epoch, signed.content().terms.challenge_seconds);
+        let (size, root) = (signed.content().reports_size, signed.content().reports_root);
+        known.close(hash, signed.into_content());
+        differs.extend(self.is_state("reports", self.reports, least, size, root)?);
         Ok(differs)
     }
 
-    fn paid(&mut self, batch: &BatchId) -> Result<Vec<Difference>, CouldNotCheck> {
+    /// Whether a size and a root that a note names are a state of a log.
+    fn is_state(
+        &self,
+        what: &str,
+        log: &PublicLog,
+        least: u64,
+        size: u64,
+        root: Hash,
+    ) -> Result<Option<Difference>, CouldNotCheck> {
+        let most = log.checkpoint.size;
+        if size < least || size > most {
+            return Ok(Some(Difference::new(format!("{what}: size"), format!("{least} to {most}"), size)));
+        }
+        let expected = log.root_at(self.source, size)?;
+        Ok(Difference::unless_equal(&format!("{what}: root"), expected, root))
+    }
+
+    fn paid(&mut self, batch: &BatchId, txid: &str) -> Result<Vec<Difference>, CouldNotCheck> {
         let hash = match self.record.batches.pay(batch) {
             Ok(hash) => hash,
             Err(difference) => return Ok(vec![difference]),
         };
-        Ok(match self.note::<Batch>(hash)? {
+        // It was logged when it was frozen, and may have been signed by a key that was replaced since.
+        let may_sign: Vec<&Verifier> = self.record.statement_keys.iter().rev().collect();
+        Ok(match self.note_by::<Batch>(hash, &may_sign)? {
             Ok(signed) => {
-                let (log, record) = (&self.log.checkpoint.origin, &mut self.record);
-                record.batches.differences(batch, signed.content(), log, &self.log.tree, &record.grants)
+                let (log, paid) = (&self.log.checkpoint.origin, signed.content());
+                let mut differs = batch::differences(batch, paid, log, &mut self.record.lines);
+                differs.extend(self.is_state("record", self.log, 0, paid.record_size, paid.record_root)?);
+                if let Some(chain) = &mut self.chain {
+                    self.progress.expect(1);
+                    differs.extend(chain.differences(paid, txid)?);
+                    self.progress.step();
+                }
+                let record = &self.record;
+                let held =
+                    paid.lines.iter().filter(|line| record.is_held(&line.grant, line.epoch, &line.operator));
+                differs.extend(held.map(|line| {
+                    let what = format!("line {} {} {}", line.operator, line.grant, line.epoch);
+                    Difference::new(what, "a line that is neither held nor forfeited", "one that is")
+                }));
+                differs
             }
             Err(difference) => vec![difference],
         })
     }
 
+    /// A node's new key: its former one says so, or the statement key, of a node that was invited to go on.
+    fn rekey(&mut self, node: &NodeId, vkey: &str, hash: Hash) -> Result<Vec<Difference>, CouldNotCheck> {
+        let Some(operator) = self.record.nodes.get(node) else { return Ok(vec![unknown("node", node)]) };
+        let former = self.record.node_keys.get(node);
+        let may_sign: Vec<&Verifier> = former.into_iter().chain(self.record.statement_keys.last()).collect();
+        let differs = match self.note_by::<Rekey>(hash, &may_sign)? {
+            Ok(signed) => {
+                let note = signed.content();
+                let expected = former.map(ToString::to_string).unwrap_or_default();
+                [
+                    Difference::unless_equal("rekey: log", &self.log.checkpoint.origin, note.log.as_str()),
+                    Difference::unless_equal("rekey: node", node, &note.node),
+                    Difference::unless_equal("rekey: operator", operator, &note.operator),
+                    Difference::unless_equal("rekey: former", expected, &note.former),
+                    Difference::unless_equal("rekey: vkey", vkey, &note.vkey),
+                ]
+                .into_iter()
+                .flatten()
+                .collect()
+            }
+            Err(difference) => vec![difference],
+        };
+        self.record.node_keys.extend(vkey.parse().ok().map(|key| (node.clone(), key)));
+        Ok(differs)
+    }
+
     /// A public note that is what its hash says and that the statement key in force signed.
     fn note<T: NoteText>(&self, hash: Hash) -> Result<Result<Signed<T>, Difference>, CouldNotCheck> {
+        self.note_by(hash, self.record.statement_key().as_slice())
+    }
+
+    /// A public note that is what its hash says and that one of these keys signed.
+    fn note_by<T: NoteText>(
+        &self,
+        hash: Hash,
+        may_sign: &[&Verifier],
+    ) -> Result<Result<Signed<T>, Difference>, CouldNotCheck> {
         let path = format!("{}/note/{}", self.log.prefix, hash.to_hex());
         let differs =
             |expected: &str, found: &str| Ok(Err(Difference::new(format!("note /{path}"), expected, found)));
@@ -328,10 +494,13 @@ impl Replay<'_> {
             return differs(&format!("SHA-256 {hash}"), &found.to_string());
         }
         let Ok(text) = String::from_utf8(bytes) else { return differs("text", "bytes that are no text") };
-        let Some(key) = &self.record.statement_key else {
+        let Some(key) = may_sign.first() else {
             return differs("an entry `key statement` before it", "none");
         };
-        let signed = Signed::<T>::parse(&text).and_then(|signed| signed.verified_by(key).map(|()| signed));
+        let signed = Signed::<T>::parse(&text).and_then(|signed| {
+            let by_another = may_sign[1..].iter().any(|key| signed.verified_by(key).is_ok());
+            if by_another { Ok(signed) } else { signed.verified_by(key).map(|()| signed) }
+        });
         Ok(signed.map_err(Difference::from))
     }
 }

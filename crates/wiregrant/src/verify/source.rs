@@ -6,9 +6,11 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 
 use ureq::Agent;
+use wiregrant_chain::http;
 
 use super::CouldNotCheck;
-use crate::control_plane::{base_url, http_agent, read_body};
+use crate::control_plane::{base_url, http_agent};
+use crate::mirror::Copy;
 
 /// A place with public files.
 pub enum Source {
@@ -21,6 +23,8 @@ pub enum Source {
         /// The address, without a slash at its end.
         base: String,
     },
+    /// A copy that is being filled.
+    Copy(Box<Copy>),
 }
 
 /// What became of reading one file.
@@ -72,6 +76,7 @@ impl Source {
                 open.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(cannot)?;
                 Ok(if bytes.len() as u64 > limit { Reading::TooLong } else { Reading::Bytes(bytes) })
             }
+            Self::Copy(copy) => copy.read(path, limit),
             Self::Web { agent, base } => {
                 let address = format!("{base}/{path}");
                 let cannot = |e: &dyn fmt::Display| CouldNotCheck(format!("{address} cannot be read: {e}"));
@@ -81,7 +86,7 @@ impl Source {
                     404 | 410 => return Ok(Reading::Absent),
                     status => return Err(cannot(&format!("HTTP status {status}"))),
                 }
-                let body = read_body(answer.body_mut(), limit).map_err(|e| cannot(&e))?;
+                let body = http::read_body(answer.body_mut(), limit).map_err(|e| cannot(&e))?;
                 Ok(body.map_or(Reading::TooLong, Reading::Bytes))
             }
         }
@@ -92,6 +97,7 @@ impl Source {
         match self {
             Self::Folder(_) => None,
             Self::Web { base, .. } => Some(base),
+            Self::Copy(copy) => copy.upstream().address(),
         }
     }
 }
@@ -101,6 +107,7 @@ impl fmt::Display for Source {
         match self {
             Self::Folder(folder) => write!(f, "{}", folder.display()),
             Self::Web { base, .. } => f.write_str(base),
+            Self::Copy(copy) => copy.upstream().fmt(f),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use transparency_log::{Hash, MemoryTree};
+use transparency_log::Hash;
 use wiregrant_core::note::Origin;
 use wiregrant_core::statement::Statement;
 use wiregrant_core::terms::{Terms, TermsNote};
@@ -27,8 +27,10 @@ pub struct Grant {
     contributed: Vec<Sats>,
     /// Who takes part.
     pub members: Members,
-    /// Its statements, from epoch 1 on, with their notes' hashes.
-    pub statements: Vec<(Hash, Statement)>,
+    /// How many statements the record names.
+    closed: u64,
+    /// The newest statement and its note's hash; without nodes, which no later one refers to.
+    last: Option<(Hash, Statement)>,
     /// A note of this grant could not be read, so that what follows it cannot be compared.
     pub broken: bool,
 }
@@ -37,14 +39,14 @@ pub struct Grant {
 pub struct Context<'a> {
     /// The record log.
     pub log: &'a str,
-    /// The reports log.
-    pub reports: &'a MemoryTree,
     /// Every node's operator.
     pub nodes: &'a BTreeMap<NodeId, OperatorId>,
     /// The grant's id.
     pub grant: &'a GrantId,
     /// The epoch that the record names.
     pub epoch: u64,
+    /// Sats of lines that were forfeited since the statement before.
+    pub forfeited: Sats,
 }
 
 impl Grant {
@@ -59,13 +61,16 @@ impl Grant {
         let previous = self.newest_terms().map_or_else(|| "-".to_owned(), |hash| hash.to_string());
         let named = note.previous.map_or_else(|| "-".to_owned(), |hash| hash.to_string());
         differs.extend(Difference::unless_equal("terms: previous", previous, named));
-        let closed = self.statements.len() as u64;
+        let closed = self.closed;
         if first_epoch <= closed {
             differs.push(Difference::new(
                 "terms: first epoch",
                 format!("{} or later", closed.saturating_add(1)),
                 first_epoch,
             ));
+        }
+        if let Some(before) = self.terms.last() {
+            differs.extend(note.terms.may_follow(&before.terms, first_epoch).err().map(Difference::from));
         }
         self.terms.push(InForce { first_epoch, hash, terms: note.terms.clone() });
         differs
@@ -87,9 +92,22 @@ impl Grant {
         self.terms.iter().rev().find(|terms| terms.first_epoch <= epoch).map(|in_force| &in_force.terms)
     }
 
-    /// All that does not follow in a statement that the record names next.
+    /// The size of the reports log that the last statement names.
+    pub fn reports_size(&self) -> u64 {
+        self.last.as_ref().map_or(0, |(_, last)| last.reports_size)
+    }
+
+    /// Takes a statement as the newest.
+    pub fn close(&mut self, hash: Hash, mut statement: Statement) {
+        self.closed = self.closed.saturating_add(1);
+        statement.nodes.clear();
+        self.last = Some((hash, statement));
+    }
+
+    /// All that does not follow in a statement that the record names next, except that its reports are a state of the
+    /// reports log.
     pub fn differences(&self, statement: &Statement, context: &Context<'_>) -> Vec<Difference> {
-        let last = self.statements.last();
+        let last = self.last.as_ref();
         let mut differs = Vec::new();
         let mut equal = |what: &str, expected: &dyn std::fmt::Display, found: &dyn std::fmt::Display| {
             differs.extend(Difference::unless_equal(what, expected, found));
@@ -97,7 +115,7 @@ impl Grant {
         equal("log", &context.log, &statement.log);
         equal("grant", context.grant, &statement.grant);
         equal("epoch", &context.epoch, &statement.epoch);
-        equal("epoch", &(self.statements.len() as u64).saturating_add(1), &statement.epoch);
+        equal("epoch", &self.closed.saturating_add(1), &statement.epoch);
         let dash = |hash: Option<Hash>| hash.map_or_else(|| "-".to_owned(), |hash| hash.to_string());
         equal("previous", &dash(last.map(|(hash, _)| *hash)), &dash(statement.previous));
         if let Some((_, last)) = last {
@@ -114,16 +132,17 @@ impl Grant {
         }
         differs.extend(self.contribution(statement));
         differs.extend(nodes(&self.members, statement, context.nodes));
-        differs.extend(reports(statement, last.map(|(_, last)| last), context.reports));
         differs.extend(adjustments(statement));
-        differs.extend(statement.check_sums(last.map(|(_, last)| last)).err().map(Difference::from));
+        differs.extend(
+            statement.check_sums(last.map(|(_, last)| last), context.forfeited).err().map(Difference::from),
+        );
         differs.extend(check_statement(statement).err().map(Difference::from));
         differs
     }
 
     /// The record has no times, so that it only shows that the sum was reached by some `contribute` entry, and did not fall.
     fn contribution(&self, statement: &Statement) -> Option<Difference> {
-        let least = self.statements.last().map_or(Sats::ZERO, |(_, last)| last.contributed);
+        let least = self.last.as_ref().map_or(Sats::ZERO, |(_, last)| last.contributed);
         let reached =
             statement.contributed == Sats::ZERO || self.contributed.contains(&statement.contributed);
         if reached && statement.contributed >= least {
@@ -142,10 +161,10 @@ fn nodes(members: &Members, statement: &Statement, of: &BTreeMap<NodeId, Operato
         differs.push(Difference::new(format!("node {node}"), "a line, because it is admitted", "none"));
     }
     for (node, line) in &statement.nodes {
-        if !admitted.contains(node) {
+        if !admitted.contains(node) && !members.were_there_before(node, statement.epoch) {
             differs.push(Difference::new(
                 format!("node {node}"),
-                "no line, because it is not admitted",
+                "no line, because it never took part",
                 "one",
             ));
         }
@@ -153,18 +172,6 @@ fn nodes(members: &Members, statement: &Statement, of: &BTreeMap<NodeId, Operato
         differs.extend(Difference::unless_equal(&format!("node {node}: operator"), enrolled, &line.operator));
     }
     differs
-}
-
-fn reports(statement: &Statement, last: Option<&Statement>, log: &MemoryTree) -> Option<Difference> {
-    let least = last.map_or(0, |last| last.reports_size);
-    let size = statement.reports_size;
-    if size < least || size > log.size() {
-        return Some(Difference::new("reports: size", format!("{least} to {}", log.size()), size));
-    }
-    match log.root_at(size) {
-        Ok(root) => Difference::unless_equal("reports: root", root, statement.reports_root),
-        Err(e) => Some(Difference::new("reports: root", "a root", e)),
-    }
 }
 
 fn adjustments(statement: &Statement) -> Vec<Difference> {

@@ -6,14 +6,16 @@ use std::path::Path;
 
 use transparency_log::HashSource as _;
 use transparency_log::{
-    Checkpoint, Hash, MemoryTree, SigningKey, TILE_WIDTH, bundle_path, encode_bundle, encode_tile, leaf_hash,
-    tiles_for,
+    Checkpoint, CosignerKey, Hash, MemoryTree, Note, SigningKey, TILE_WIDTH, add_cosignature, bundle_path,
+    encode_bundle, encode_tile, leaf_hash, tiles_for,
 };
+use wiregrant_core::manifest::Manifest;
 use wiregrant_core::note::{Network, Salt, Signed};
+use wiregrant_core::rekey::Rekey;
 use wiregrant_core::statement::{NodeLine, Statement, pot};
-use wiregrant_core::terms::{RULE_LARGEST_REMAINDER, Terms, TermsNote};
-use wiregrant_core::{Bytes, OperatorId, Sats, Timestamp, Units};
-use wiregrant_payout::{Batch, BatchLine, Share, allocate};
+use wiregrant_core::terms::{RULE_LARGEST_REMAINDER, RULE_WATER_FILLED, Terms, TermsNote};
+use wiregrant_core::{Bytes, NodeId, OperatorId, Sats, Timestamp, Units};
+use wiregrant_payout::{Batch, BatchLine, split};
 
 pub const ORIGIN: &str = "grants.example/record";
 pub const ADDRESS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
@@ -26,6 +28,10 @@ pub enum Entry {
     Terms(TermsNote),
     Statement(Box<Statement>),
     Batch(Batch),
+    /// Statements and batches are signed by this key from here on.
+    StatementKey(Box<SigningKey>),
+    /// A node's new key, announced by whoever has this one.
+    Rekey(Box<(Rekey, SigningKey)>),
 }
 
 /// All that is published, as plain data: change a part, then publish.
@@ -57,12 +63,11 @@ fn terms() -> Terms {
         challenge_seconds: 0,
         close_delay_seconds: 0,
         epoch_seconds: 60,
-        epochs: 4,
         floor: 1,
         minimum_payout_sats: sats(1_000),
         rule: RULE_LARGEST_REMAINDER,
-        start: Timestamp::from_unix_seconds(1_783_339_200).unwrap(),
         unit_bytes: Bytes::new(1_000_000).unwrap(),
+        ..Terms::defaults(Timestamp::from_unix_seconds(1_783_339_200).unwrap(), 4)
     }
 }
 
@@ -90,17 +95,10 @@ fn statement(
         };
         (format!("node-{}", at + 1).parse().unwrap(), line)
     }));
-    let shares = BTreeMap::from_iter(owners.iter().zip(units).map(|(owner, units)| {
-        let operator: OperatorId = owner.parse().unwrap();
-        let brought = last.map_or(Sats::ZERO, |last| last.operators[&operator].carried);
-        (operator, Share { units: Units::new(units).unwrap(), brought, adjusted: 0 })
-    }));
-    let grant = "spring".parse().unwrap();
-    let split = allocate(pot, &grant, epoch, terms.minimum_payout_sats, &shares).unwrap();
-    Statement {
+    let mut statement = Statement {
         log: ORIGIN.parse().unwrap(),
         network: Network::Regtest,
-        grant,
+        grant: "spring".parse().unwrap(),
         epoch,
         start,
         end,
@@ -116,8 +114,37 @@ fn statement(
         issued: Units::new(500).unwrap(),
         nodes,
         adjustments: BTreeSet::new(),
-        operators: split.operators,
-        unspent: split.unspent,
+        operators: BTreeMap::new(),
+        unspent: Sats::ZERO,
+    };
+    resplit(&mut statement, last);
+    statement
+}
+
+/// Makes all sums follow from the statement before, from what was forfeited since, and from the nodes.
+pub fn follow(statement: &mut Statement, last: Option<&Statement>, forfeited: Sats) {
+    statement.allotted = Statement::allotted_before(last, forfeited).unwrap();
+    statement.pot = pot(statement.contributed, statement.allotted, statement.epochs_left).unwrap();
+    resplit(statement, last);
+}
+
+/// Makes the operators' lines follow from the nodes'.
+fn resplit(statement: &mut Statement, last: Option<&Statement>) {
+    let brought = last.into_iter().flat_map(|last| &last.operators);
+    let brought = brought.map(|(operator, line)| (operator.clone(), line.carried)).collect();
+    let split = split(statement, &brought).unwrap();
+    (statement.operators, statement.unspent) = (split.operators, split.unspent);
+}
+
+/// Node 1 of the honest record goes on under the key of this seed, whose former one has that seed.
+pub fn rekey(former: u8, seed: u8) -> Rekey {
+    Rekey {
+        log: ORIGIN.parse().unwrap(),
+        node: "node-1".parse().unwrap(),
+        operator: "nordlicht".parse().unwrap(),
+        former: key("node-1", former).verifier(),
+        vkey: key("node-1", seed).verifier(),
+        time: Timestamp::from_unix_seconds(1_783_339_200).unwrap(),
     }
 }
 
@@ -182,8 +209,34 @@ impl Story {
             line(format!("paid spring-1 {}", "0f".repeat(32))),
             Entry::Statement(Box::new(second)),
             line("contribute spring 5000".into()),
+            Entry::Rekey(Box::new((rekey(4, 6), key("node-1", 4)))),
+            Entry::Rekey(Box::new((rekey(6, 7), statement_key.clone()))),
         ];
         Self { log_key, reports_key, statement_key, entries, reports }
+    }
+
+    /// The honest record under rule 2 with these terms, its payment left out.
+    pub fn bounded(change: impl Fn(&mut Terms), nodes: impl Fn(u64) -> BTreeMap<NodeId, NodeLine>) -> Self {
+        let mut story = Self::honest();
+        let is_payment = |entry: &Entry| match entry {
+            Entry::Batch(_) => true,
+            Entry::Line(line) => line.starts_with("paid "),
+            _ => false,
+        };
+        story.entries.retain(|entry| !is_payment(entry));
+        let mut terms = Terms { rule: RULE_WATER_FILLED, ..terms() };
+        change(&mut terms);
+        let Some(Entry::Terms(note)) = story.entries.get_mut(7) else { panic!("the terms") };
+        note.terms = terms.clone();
+        let mut last: Option<Statement> = None;
+        for epoch in [1, 2] {
+            let statement = story.statement(epoch);
+            statement.terms = terms.clone();
+            statement.nodes = nodes(epoch);
+            follow(statement, last.as_ref(), Sats::ZERO);
+            last = Some(statement.clone());
+        }
+        story
     }
 
     /// The statement of an epoch.
@@ -200,24 +253,35 @@ impl Story {
     /// The entries as lines, and the notes by the hexadecimal hash they are published under.
     pub fn logged(&self) -> (Vec<String>, BTreeMap<String, String>) {
         let (mut lines, mut notes) = (Vec::new(), BTreeMap::new());
+        let mut statement_key = &self.statement_key;
         let mut last: Option<Hash> = None;
         for entry in &self.entries {
             let (line, note) = match entry {
                 Entry::Line(line) => (line.clone(), None),
+                Entry::StatementKey(next) => {
+                    statement_key = next.as_ref();
+                    (format!("key statement {}", next.verifier()), None)
+                }
                 Entry::Terms(terms) => {
-                    let signed = Signed::sign(terms.clone(), &self.statement_key).unwrap();
+                    let signed = Signed::sign(terms.clone(), statement_key).unwrap();
                     (format!("terms spring {} 1", signed.hash()), Some(signed.note().to_owned()))
                 }
                 Entry::Statement(statement) => {
                     let mut statement = statement.clone();
                     statement.previous = last;
-                    let signed = Signed::sign(*statement, &self.statement_key).unwrap();
+                    let signed = Signed::sign(*statement, statement_key).unwrap();
                     last = Some(signed.hash());
                     let epoch = signed.content().epoch;
                     (format!("statement spring {epoch} {}", signed.hash()), Some(signed.note().to_owned()))
                 }
+                Entry::Rekey(announced) => {
+                    let (rekey, signer) = announced.as_ref();
+                    let signed = Signed::sign(rekey.clone(), signer).unwrap();
+                    let line = format!("rekey {} {} {}", rekey.node, rekey.vkey, signed.hash());
+                    (line, Some(signed.note().to_owned()))
+                }
                 Entry::Batch(batch) => {
-                    let signed = Signed::sign(batch.clone(), &self.statement_key).unwrap();
+                    let signed = Signed::sign(batch.clone(), statement_key).unwrap();
                     (format!("batch {} {}", batch.batch, signed.hash()), Some(signed.note().to_owned()))
                 }
             };
@@ -236,15 +300,60 @@ impl Story {
         for (name, note) in notes {
             write(&folder.join("log/note").join(name), note.as_bytes());
         }
+        self.publish_pages(folder, &lines);
     }
+
+    /// Two files for people, and the signed manifest that names them.
+    fn publish_pages(&self, folder: &Path, lines: &[String]) {
+        let pages = [("index.html", "<p>A page.</p>\n"), ("r/spring/report.csv", "epoch,operator\n")];
+        let mut tree = MemoryTree::new();
+        lines.iter().for_each(|entry| tree.push(leaf_hash(entry.as_bytes())));
+        let files = pages.iter().map(|(path, text)| {
+            write(&folder.join(path), text.as_bytes());
+            (path.parse().unwrap(), Hash::of(text.as_bytes()))
+        });
+        let manifest = Manifest {
+            log: self.log_key.name().parse().unwrap(),
+            record_size: tree.size(),
+            record_root: tree.root_at(tree.size()).unwrap(),
+            files: files.collect(),
+        };
+        let newest = self.entries.iter().rev().find_map(|entry| match entry {
+            Entry::StatementKey(key) => Some(key.as_ref()),
+            _ => None,
+        });
+        let signed = Signed::sign(manifest, newest.unwrap_or(&self.statement_key)).unwrap();
+        write(&folder.join("manifest"), signed.note().as_bytes());
+    }
+}
+
+/// A witness's key.
+pub fn witness(number: u8) -> CosignerKey {
+    CosignerKey::new(&format!("witness.example/w{number}"), [number; 32]).unwrap()
+}
+
+/// Adds a witness's cosignature to the checkpoints of both logs.
+pub fn cosign(public: &Path, witness: &CosignerKey) {
+    for log in ["log", "reports"] {
+        let path = public.join(log).join("checkpoint");
+        let note = Note::parse(&fs::read_to_string(&path).unwrap()).unwrap();
+        let cosignature = witness.cosign(&note.text, 1).unwrap();
+        let note = add_cosignature(&note, &cosignature, &witness.verifier()).unwrap();
+        write(&path, note.to_string().as_bytes());
+    }
+}
+
+/// A log's signed checkpoint.
+pub fn checkpoint(key: &SigningKey, entries: &[String]) -> String {
+    let (size, root) = (entries.len() as u64, reports_root(entries, entries.len()));
+    Checkpoint { origin: key.name().to_owned(), size, root }.sign(key).unwrap()
 }
 
 /// Writes one log: key, checkpoint, tiles, entry bundles.
 pub fn publish_log(folder: &Path, key: &SigningKey, entries: &[String]) {
     let mut tree = MemoryTree::new();
     entries.iter().for_each(|entry| tree.push(leaf_hash(entry.as_bytes())));
-    let (size, root) = (tree.size(), tree.root_at(tree.size()).unwrap());
-    let checkpoint = Checkpoint { origin: key.name().to_owned(), size, root }.sign(key).unwrap();
+    let (size, checkpoint) = (tree.size(), checkpoint(key, entries));
     write(&folder.join("vkey"), format!("{}\n", key.verifier()).as_bytes());
     write(&folder.join("checkpoint"), checkpoint.as_bytes());
     for tile in tiles_for(size) {

@@ -88,10 +88,13 @@ impl Dump {
         for peer in peers.iter_mut() {
             peer.allowed_ips.sort_unstable();
         }
-        peers.sort_unstable_by_key(|peer| peer.public_key);
-        // A peer that is removed and added again while the list is walked stands in it twice.
-        if peers.windows(2).any(|pair| pair[0].public_key == pair[1].public_key) {
-            return Err(NetlinkError::Interrupted);
+        // The kernel tells peers in the order in which they were added, which often is that of their keys.
+        if !peers.is_sorted_by(|one, next| one.public_key < next.public_key) {
+            peers.sort_unstable_by_key(|peer| peer.public_key);
+            // A peer that is removed and added again while the list is walked stands in it twice.
+            if peers.windows(2).any(|pair| pair[0].public_key == pair[1].public_key) {
+                return Err(NetlinkError::Interrupted);
+            }
         }
         Ok(self.device)
     }

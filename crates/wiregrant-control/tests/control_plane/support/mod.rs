@@ -1,8 +1,11 @@
 //! A control plane in this process, and the parties that ask it.
 
+pub mod browser;
+mod described;
 mod node;
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use axum::Router;
 use axum::body::Body;
@@ -19,7 +22,7 @@ use wiregrant_control::router::router;
 use wiregrant_core::Timestamp;
 use wiregrant_core::api::{PREFIX, Problem, ProblemKind};
 
-pub use node::{FakeNode, join_body, label};
+pub use node::{FakeNode, join_body, label, wireguard_private_key};
 
 /// When every story begins.
 pub const BEGIN: &str = "2026-07-06T12:00:00Z";
@@ -39,12 +42,14 @@ pub struct Plane {
     pub folder: TempDir,
     router: Router,
     tasks: Option<Tasks>,
+    operators: Mutex<BTreeMap<String, String>>,
 }
 
 /// What was answered.
 pub struct Answered {
     pub status: StatusCode,
     pub headers: BTreeMap<String, String>,
+    pub cookies: Vec<String>,
     pub body: String,
 }
 
@@ -83,6 +88,8 @@ pub fn config(folder: &TempDir) -> Config {
         data_dir: Some(folder.path().to_owned()),
         title: Some("Grants <of> a test".into()),
         public_urls: Some(vec!["https://grants.example".into()]),
+        // These nodes are none but in what they say.
+        check_endpoints: Some(false),
         ..ConfigFile::default()
     };
     file.checked().unwrap()
@@ -94,10 +101,82 @@ impl Plane {
         Self::start_in(tempfile::tempdir().unwrap(), clock).await
     }
 
+    /// One that places devices on nodes only after a WireGuard handshake.
+    pub async fn start_looking_at_nodes() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config { check_endpoints: true, ..config(&folder) };
+        Self::start_with(config, folder, Clock::by_hand(time(BEGIN))).await
+    }
+
+    /// One whose invitations pin the key of this certificate.
+    pub async fn start_pinning(certificate: &std::path::Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config { tls_pin: Some(certificate.to_owned()), ..config(&folder) };
+        Self::start_with(config, folder, Clock::by_hand(time(BEGIN))).await
+    }
+
+    /// One that pays on the main network, where names are looked up at this resolver, from a moment on.
+    pub async fn start_looking_names_up(resolver: std::net::SocketAddr, begin: Timestamp) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let network = wiregrant_core::note::Network::Bitcoin;
+        let config = Config { network, name_resolver: Some(resolver), ..config(&folder) };
+        Self::start_with(config, folder, Clock::by_hand(begin)).await
+    }
+
+    /// One of the replicas on this database.
+    pub async fn start_on(database: &str, folder: TempDir, clock: Clock) -> Self {
+        let config = Config { database: database.to_owned(), ..config(&folder) };
+        Self::start_with(config, folder, clock).await
+    }
+
     async fn start_in(folder: TempDir, clock: Clock) -> Self {
-        let (plane, tasks) = ControlPlane::open(config(&folder), clock.clone()).await.unwrap();
-        let admin = std::fs::read_to_string(folder.path().join("admin.token")).unwrap().trim().to_owned();
-        Self { router: router(&plane), plane, admin, clock, folder, tasks: Some(tasks) }
+        Self::start_with(config(&folder), folder, clock).await
+    }
+
+    async fn start_with(config: Config, folder: TempDir, clock: Clock) -> Self {
+        let (plane, tasks) = ControlPlane::open(config, clock.clone()).await.unwrap();
+        let admin = String::new();
+        let mut plane = Self {
+            router: router(&plane),
+            plane,
+            admin,
+            clock,
+            folder,
+            tasks: Some(tasks),
+            operators: Mutex::default(),
+        };
+        plane.admin = plane.administrator().await;
+        plane
+    }
+
+    /// The administrator's own token: made with the one that signs in once, and kept in a file.
+    async fn administrator(&self) -> String {
+        let kept = self.folder.path().join("admin.token");
+        if let Ok(token) = std::fs::read_to_string(&kept) {
+            return token;
+        }
+        let bootstrap = std::fs::read_to_string(self.folder.path().join("bootstrap.token")).unwrap();
+        let token = self.token(bootstrap.trim(), "Ada").await;
+        std::fs::write(kept, &token).unwrap();
+        token
+    }
+
+    /// One more token of the organisation that `token` is of.
+    pub async fn token(&self, token: &str, holder: &str) -> String {
+        let made = self.ask(Method::POST, "/tokens", token, json!({ "holder": holder })).await;
+        made.json::<Value>()["token"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn funder(&self, funder: &str, grants: &[&str]) -> String {
+        let created: Value =
+            self.post("/funders", json!({ "funder": funder, "grants": grants })).await.json();
+        created["token"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn auditor(&self, auditor: &str, grants: &[&str]) -> String {
+        let created: Value =
+            self.post("/auditors", json!({ "auditor": auditor, "grants": grants })).await.json();
+        created["token"].as_str().unwrap().to_owned()
     }
 
     /// Ends all tasks in good order; what is public is then as the database has it.
@@ -120,15 +199,20 @@ impl Plane {
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answered {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
+        let cookies = parts.headers.get_all(header::SET_COOKIE).iter();
         let headers = parts.headers.iter();
-        Answered {
+        let answered = Answered {
             status: parts.status,
+            cookies: cookies.map(|cookie| cookie.to_str().unwrap().to_owned()).collect(),
             headers: headers.map(|(k, v)| (k.to_string(), v.to_str().unwrap().to_owned())).collect(),
             body: String::from_utf8_lossy(&body).into_owned(),
-        }
+        };
+        described::check(&method, &path, &answered);
+        answered
     }
 
     /// Asks below the API's prefix with a bearer token (none when empty) and a body (none when null).
@@ -156,7 +240,14 @@ impl Plane {
 
     pub async fn operator(&self, operator: &str) -> String {
         let created: Value = self.post("/operators", json!({ "operator": operator })).await.json();
-        created["token"].as_str().unwrap().to_owned()
+        let token = created["token"].as_str().unwrap().to_owned();
+        self.operators.lock().unwrap().insert(operator.to_owned(), token.clone());
+        token
+    }
+
+    /// The token that an operator got on joining.
+    pub fn token_of(&self, operator: &str) -> String {
+        self.operators.lock().unwrap()[operator].clone()
     }
 
     pub async fn distributor(&self, distributor: &str) -> String {

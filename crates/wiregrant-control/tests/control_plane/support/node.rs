@@ -8,13 +8,15 @@ use axum::http::{Method, Request as HttpRequest};
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 use transparency_log::{Hash, SigningKey};
+use wiregrant_control::ingest::Checked;
 use wiregrant_core::api::{Condition, Join, Joined, PREFIX};
 use wiregrant_core::epoch::EpochLabel;
+use wiregrant_core::handshake::public_key;
 use wiregrant_core::invitation::Invitation;
 use wiregrant_core::note::{Salt, Signed};
 use wiregrant_core::request::{HEADER_NODE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME, Request};
 use wiregrant_core::usage_report::{Backend, Class, PeersBucket, Service, Usage, UsageReport};
-use wiregrant_core::{Bytes, NodeId, OperatorId, Timestamp};
+use wiregrant_core::{Bytes, NodeId, OperatorId, Timestamp, WireGuardPrivateKey};
 
 use super::{Answered, Plane};
 
@@ -32,6 +34,11 @@ pub struct FakeNode {
     pub usage: BTreeMap<(Service, Class), Usage>,
 }
 
+/// The WireGuard key of the node with this seed.
+pub fn wireguard_private_key(seed: u8) -> WireGuardPrivateKey {
+    [seed.wrapping_add(100); 32].into()
+}
+
 /// The body with which a node of this seed joins by an invitation.
 pub fn join_body(invitation: &str, seed: u8, endpoint: &str) -> Value {
     let invitation: Invitation = invitation.parse().unwrap();
@@ -39,7 +46,7 @@ pub fn join_body(invitation: &str, seed: u8, endpoint: &str) -> Value {
     let mut join = Join {
         secret: invitation.secret.clone(),
         identity_public_key: BASE64.encode(&key.verifier().public_key()),
-        wireguard_public_key: [seed.wrapping_add(100); 32].into(),
+        wireguard_public_key: public_key(&wireguard_private_key(seed)),
         endpoint: endpoint.to_owned(),
         agent: "0.1.0".to_owned(),
         backend: Backend::Kernel,
@@ -54,7 +61,11 @@ impl FakeNode {
     pub async fn join(plane: &Plane, operator: &str, location: &str, seed: u8, endpoint: &str) -> Self {
         let body = json!({ "operator": operator, "location": location });
         let created: Value = plane.post("/invitations", body).await.json();
-        let body = join_body(created["invitation"].as_str().unwrap(), seed, endpoint);
+        Self::join_by(plane, created["invitation"].as_str().unwrap(), seed, endpoint).await
+    }
+
+    pub async fn join_by(plane: &Plane, invitation: &str, seed: u8, endpoint: &str) -> Self {
+        let body = join_body(invitation, seed, endpoint);
         let joined: Joined = plane.ask(Method::POST, "/nodes", "", body).await.json();
         Self {
             id: joined.node.clone(),
@@ -107,6 +118,8 @@ impl FakeNode {
             endpoint: "198.51.100.7:51820".to_owned(),
             socks5_endpoint: None,
             paused: None,
+            megabits_per_second: None,
+            gigabytes_per_month: None,
             levels: Vec::new(),
         };
         change(&mut condition);
@@ -148,6 +161,38 @@ impl FakeNode {
         };
         change(&mut report);
         Signed::sign(report, &self.key).unwrap()
+    }
+
+    /// These reports, as the sequencer takes them.
+    pub fn checked(&self, reports: &[Signed<UsageReport>]) -> Checked {
+        Checked {
+            node: self.id.clone(),
+            identity_key: self.key.verifier().public_key(),
+            reports: reports.to_vec(),
+            refused: None,
+        }
+    }
+
+    /// The next so many reports, each of which counts a little more.
+    pub fn sign_several(&mut self, count: usize, end: Timestamp) -> Vec<Signed<UsageReport>> {
+        let mut reports = Vec::new();
+        for _ in 0..count {
+            self.serve(Class::Assigned, 1_000, 1_000);
+            let report = self.next_report(end, |_| {});
+            self.follow(&report);
+            reports.push(report);
+        }
+        reports
+    }
+
+    pub async fn send_several(&self, plane: &Plane, reports: &[Signed<UsageReport>]) -> Answered {
+        let notes: Vec<&str> = reports.iter().map(Signed::note).collect();
+        self.send_body(plane, &json!({ "reports": notes }).to_string()).await
+    }
+
+    pub async fn send_body(&self, plane: &Plane, body: &str) -> Answered {
+        let path = format!("/nodes/{}/reports/batch", self.id);
+        plane.send(self.request(&Method::POST, &path, body, plane.now())).await
     }
 
     pub async fn send(&self, plane: &Plane, note: &str) -> Answered {

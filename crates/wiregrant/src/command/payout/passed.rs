@@ -18,6 +18,9 @@ struct Passed {
     lines: BTreeSet<String>,
     /// What it spends, `txid:vout`.
     coins: BTreeSet<String>,
+    /// Its addresses that come from descriptors.
+    #[serde(default)]
+    derived: BTreeSet<String>,
 }
 
 /// The list in a file.
@@ -45,8 +48,14 @@ impl PassedLines {
         Ok(Self { path, all })
     }
 
+    /// What each transaction of a batch spends that passed.
+    pub fn coins_of(&self, batch: &BatchId) -> Vec<BTreeSet<String>> {
+        self.all.iter().filter(|passed| passed.batch == *batch).map(|passed| passed.coins.clone()).collect()
+    }
+
     /// Refuses a line that passed before, unless the two transactions cannot both be mined, because they spend a coin in
-    /// common, or the earlier batch is void (`is_void`).
+    /// common, or the earlier batch is void (`is_void`); and an address from a descriptor (`derived`) that another batch
+    /// had, whatever became of that.
     ///
     /// # Errors
     /// Names the line and the batch in which it passed.
@@ -54,10 +63,20 @@ impl PassedLines {
         &self,
         batch: &Batch,
         checked: &PsbtCheck,
+        derived: &BTreeSet<String>,
         is_void: impl Fn(&BatchId) -> bool,
     ) -> Result<()> {
-        let now = passed(batch, checked);
+        let now = passed(batch, checked, derived.clone());
         for before in &self.all {
+            let again = before.derived.intersection(&now.derived).next();
+            if let Some(address) = again.filter(|_| before.batch != now.batch) {
+                bail!(
+                    "address {address}: batch {} had it before, and an index of a descriptor is never used twice (kept in \
+                     {})",
+                    before.batch,
+                    self.path.display()
+                );
+            }
             let Some(line) = before.lines.intersection(&now.lines).next() else { continue };
             if before.coins.is_disjoint(&now.coins) && !is_void(&before.batch) {
                 bail!(
@@ -75,8 +94,8 @@ impl PassedLines {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn keep(mut self, batch: &Batch, checked: &PsbtCheck) -> Result<()> {
-        let now = passed(batch, checked);
+    pub fn keep(mut self, batch: &Batch, checked: &PsbtCheck, derived: BTreeSet<String>) -> Result<()> {
+        let now = passed(batch, checked, derived);
         if self.all.contains(&now) {
             return Ok(());
         }
@@ -101,8 +120,9 @@ impl PassedLines {
     }
 }
 
-fn passed(batch: &Batch, checked: &PsbtCheck) -> Passed {
+fn passed(batch: &Batch, checked: &PsbtCheck, derived: BTreeSet<String>) -> Passed {
     Passed {
+        derived,
         batch: batch.batch.clone(),
         lines: batch
             .lines

@@ -1,0 +1,91 @@
+//! What a restored database lacks, kept and come again, on both databases.
+
+use transparency_log::Hash;
+use wiregrant_store::{AwaitedReport, Grant, Log, Receipt, SETTING_BEHIND};
+
+use crate::support::{at, id, on_both};
+
+fn receipt(log_index: u64, text: &str, sequence: u64) -> Receipt {
+    Receipt {
+        log_index,
+        note_hash: Hash::of(text.as_bytes()),
+        node: id("node-a"),
+        sequence,
+        checkpoint_size: log_index + 1,
+        checkpoint: format!("checkpoint {log_index}\n"),
+    }
+}
+
+#[tokio::test]
+async fn entries_wait_for_their_reports_and_receipts_are_kept_until_it_has_caught_up() {
+    on_both(|store, _| async move {
+        store.mark_if_restored().await.unwrap();
+        store.mark_if_restored().await.unwrap();
+        assert_eq!(store.read().await.unwrap().behind().await.unwrap(), None, "nothing was restored");
+        let mut write = store.write().await.unwrap();
+        write.put_setting(SETTING_BEHIND, "restored").await.unwrap();
+        write
+            .append(Log::Record, &["enrol node-a nordlicht k".to_owned(), "retire node-a".to_owned()])
+            .await
+            .unwrap();
+        let awaited = |log_index: u64, text: &str| AwaitedReport {
+            log_index,
+            note_hash: Hash::of(text.as_bytes()),
+            acked_size: 9,
+            node: None,
+            sequence: None,
+        };
+        write.await_reports(&[awaited(4, "four"), awaited(5, "five")]).await.unwrap();
+        write.await_reports(&[]).await.unwrap();
+        assert!(write.attribute_awaited_report(&receipt(5, "five", 2)).await.unwrap());
+        assert!(!write.attribute_awaited_report(&receipt(5, "another", 2)).await.unwrap());
+        assert_eq!(write.put_receipt(&receipt(7, "seven", 3)).await.unwrap(), receipt(7, "seven", 3));
+        let kept = write.put_receipt(&receipt(7, "another", 3)).await.unwrap();
+        assert_eq!(kept, receipt(7, "seven", 3), "the first one stays");
+        write.put_receipt(&receipt(6, "six", 3)).await.unwrap();
+        write.put_heard_node(&id("node-a")).await.unwrap();
+        write.put_heard_node(&id("node-a")).await.unwrap();
+        write.commit().await.unwrap();
+
+        let mut read = store.read().await.unwrap();
+        assert_eq!(read.behind().await.unwrap().as_deref(), Some("restored"));
+        assert_eq!(
+            read.entries_beginning(Log::Record, "enrol ").await.unwrap(),
+            ["enrol node-a nordlicht k"]
+        );
+        assert_eq!(read.first_awaited_report().await.unwrap(), Some(4));
+        assert_eq!(read.awaited_reports_below(5).await.unwrap(), 1);
+        let five = read.awaited_report(Hash::of(b"five")).await.unwrap().unwrap();
+        assert_eq!((five.log_index, five.acked_size, five.sequence), (5, 9, Some(2)));
+        assert_eq!(read.awaited_report_of(&id("node-a"), 2).await.unwrap(), Some(five));
+        assert_eq!(read.awaited_report(Hash::of(b"another")).await.unwrap(), None);
+        assert_eq!(read.receipts(7).await.unwrap(), [receipt(7, "seven", 3)]);
+        assert_eq!(read.receipts(0).await.unwrap().len(), 2);
+        assert_eq!(read.heard_nodes().await.unwrap(), ["node-a"]);
+        assert!(read.node_states().await.unwrap().is_empty());
+        drop(read);
+
+        let mut write = store.write().await.unwrap();
+        write.report_came(4).await.unwrap();
+        write.forget_receipts().await.unwrap();
+        write.put_setting(SETTING_BEHIND, "").await.unwrap();
+        let grant = Grant {
+            grant_id: id("spring"),
+            title: String::new(),
+            terms_note: "terms".to_owned(),
+            terms_hash: Hash::of(b"terms"),
+            created_at: at(1),
+        };
+        write.insert_grant(&grant).await.unwrap();
+        for epoch in [2, 1] {
+            write.put_imported_statement(&id("spring"), epoch).await.unwrap();
+        }
+        assert_eq!(write.imported_statements(&id("spring")).await.unwrap(), [1, 2]);
+        write.forget_imported_statement(&id("spring"), 1).await.unwrap();
+        assert_eq!(write.imported_statements(&id("spring")).await.unwrap(), [2]);
+        assert_eq!(write.first_awaited_report().await.unwrap(), Some(5));
+        assert!(write.receipts(0).await.unwrap().is_empty() && write.heard_nodes().await.unwrap().is_empty());
+        assert_eq!(write.behind().await.unwrap(), None);
+    })
+    .await;
+}
