@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use ipnet::IpNet;
 use wiregrant_core::WireGuardPublicKey;
 use wiregrant_core::peer::Difference;
 
 use crate::clock::Moment;
 use crate::keeper::Keeper;
 use crate::ledger::Record;
+use crate::wireguard::{Routed, routed};
 
 impl Keeper {
     /// Samples, and makes the interface's peers and the SOCKS5 service's logins the wanted ones. Before the control plane was
@@ -50,10 +50,10 @@ impl Keeper {
         }
         if !change.is_empty() {
             // Who was removed by hand since the reading does not come back here, but as a new peer the next time.
-            self.interface.update_peers(&change)?;
+            self.interface.update_peers(&routed(&change))?;
         }
-        let comes_back = |(peer, _): &(WireGuardPublicKey, _)| self.ledger.state().meter.knows(peer);
-        let some_come_back = add.iter().any(comes_back);
+        let add = routed(&add);
+        let some_come_back = add.iter().any(|(peer, _)| self.ledger.state().meter.knows(peer));
         self.add(&add)?;
         if some_come_back {
             // The reading that lacked them may have been torn, so they kept their marks. Read at once, a counter that began anew is
@@ -70,7 +70,7 @@ impl Keeper {
     }
 
     /// Adds peers that are not there, after one record of those that the meter does not know: they will count from zero.
-    pub(crate) fn add(&mut self, new: &[(WireGuardPublicKey, Vec<IpNet>)]) -> anyhow::Result<()> {
+    pub(crate) fn add(&mut self, new: &[Routed<'_>]) -> anyhow::Result<()> {
         let meter = &self.ledger.state().meter;
         let unknown: Vec<_> = new.iter().map(|(peer, _)| *peer).filter(|peer| !meter.knows(peer)).collect();
         if !unknown.is_empty() {
@@ -101,7 +101,7 @@ impl Keeper {
 
     /// Gives peers no address, so that they can send nothing and nothing is sent to them.
     pub(crate) fn silence(&mut self, peers: &[WireGuardPublicKey]) -> anyhow::Result<()> {
-        let silenced: Vec<_> = peers.iter().map(|peer| (*peer, Vec::new())).collect();
+        let silenced: Vec<Routed<'_>> = peers.iter().map(|peer| (*peer, [].as_slice())).collect();
         Ok(self.interface.update_peers(&silenced)?)
     }
 

@@ -106,7 +106,7 @@ impl Keeper {
         }
         let silenced: BTreeSet<_> = silenced.iter().collect();
         let had = live.iter().filter(|peer| silenced.contains(&peer.public_key));
-        let had: Vec<_> = had.map(|peer| (peer.public_key, peer.allowed_ips.clone())).collect();
+        let had: Vec<_> = had.map(|peer| (peer.public_key, peer.allowed_ips.as_slice())).collect();
         Ok(self.interface.update_peers(&had)?)
     }
 }

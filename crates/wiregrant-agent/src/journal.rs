@@ -203,14 +203,15 @@ impl Journal {
     /// When the record is too large or the file system refuses.
     pub fn append(&mut self, payload: &[u8]) -> Result<(), JournalError> {
         self.check_size(payload)?;
-        let bytes = record(self.mark, payload);
+        let after = self.mark.after(payload);
+        let bytes = record(after, payload);
         let written = self.make_named().and_then(|()| self.write_record(&bytes));
         if let Err(error) = written {
             // Space that half a record takes is space the whole one lacks the next time.
             let _ = self.cut_tail();
             return Err(JournalError::io(&self.path, error));
         }
-        self.mark = self.mark.after(payload);
+        self.mark = after;
         // A sync of its own: with the record's it could be on the disk sooner than what it vouches for. The record counts without
         // its mark too: the next one's vouches for both.
         if let Err(error) = self.write_mark() {
@@ -243,7 +244,7 @@ impl Journal {
     pub fn compact(&mut self, snapshot: &[u8]) -> Result<(), JournalError> {
         self.check_size(snapshot)?;
         let mark = Mark::START.after(snapshot);
-        let bytes = [header(mark), record(Mark::START, snapshot)].concat();
+        let bytes = [header(mark), record(mark, snapshot)].concat();
         let replaced = fresh(&self.path, &bytes).and_then(|file| {
             step::check()?;
             fs::rename(fresh_name(&self.path), &self.path)?;

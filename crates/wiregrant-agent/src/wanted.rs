@@ -5,7 +5,6 @@
 
 use std::path::Path;
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use wiregrant_core::WireGuardPublicKey;
 use wiregrant_core::api::{Desired, Membership};
@@ -16,6 +15,7 @@ use crate::clock::Moment;
 use crate::journal::{self, Contents, Journal, JournalError};
 use crate::keeper::Keeper;
 use crate::ledger::State;
+use crate::wireguard::Routed;
 
 /// Above this size, and twice its size when it was last written as a whole, the file is written as a whole again.
 const COMPACT_ABOVE_BYTES: u64 = 1 << 20;
@@ -148,11 +148,8 @@ impl Keeper {
         }
         let peers = match (desired.peers, desired.changes) {
             (Some(peers), _) => {
-                let peers = self.acceptable(peers, MAX_PEERS);
-                self.wanted
-                    .as_ref()
-                    .map_or(&DesiredPeers::default(), |wanted| &wanted.peers)
-                    .changes_to(&peers)
+                let known = self.wanted.as_ref().map(|wanted| &wanted.peers);
+                self.acceptable(peers, MAX_PEERS).changes_from(known.unwrap_or(&DesiredPeers::default()))
             }
             (None, Some(PeerChanges { set, remove })) => {
                 let room = MAX_PEERS - self.wanted.as_ref().map_or(0, |wanted| wanted.peers.len());
@@ -192,13 +189,15 @@ impl Keeper {
     /// Takes devices of whom nothing is known. They disturb nobody, so nobody is read for them: ten thousand readings would
     /// keep the one waiting who has just come.
     fn take_new(&mut self, change: Change, now: Moment) -> anyhow::Result<()> {
+        let change = self.write(change)?;
         let mut serves = self.serves(now);
         let served = change.peers.set.iter().filter(|peer| serves(peer));
-        let add: Vec<(WireGuardPublicKey, Vec<IpNet>)> =
-            served.map(|peer| (peer.public_key, peer.allowed_ips.clone())).collect();
+        let new: Vec<Routed<'_>> =
+            served.map(|peer| (peer.public_key, peer.allowed_ips.as_slice())).collect();
         drop(serves);
-        self.keep(change)?;
-        match self.add(&add) {
+        let added = self.add(&new);
+        self.change(change);
+        match added {
             Ok(()) => Ok(()),
             Err(error) => {
                 tracing::warn!("{error:#}; making sure that the interface is there");
@@ -224,7 +223,15 @@ impl Keeper {
                 .all(|peer| unwanted(peer) && !at_socks5(peer) && !meter.knows(&peer.public_key))
     }
 
+    /// Makes a change durable, and then what is wanted.
     fn keep(&mut self, change: Change) -> anyhow::Result<()> {
+        let change = self.write(change)?;
+        self.change(change);
+        Ok(())
+    }
+
+    /// Makes a change durable, and gives it back.
+    fn write(&mut self, change: Change) -> anyhow::Result<Change> {
         // A change of nothing is a whole, and is not written as one again right after.
         let is_whole = self.wanted.as_ref().is_none_or(|wanted| wanted.peers.is_empty());
         let before = self.wanted_file.journal.bytes();
@@ -233,12 +240,15 @@ impl Keeper {
         if is_whole {
             self.wanted_file.whole_bytes = self.wanted_file.journal.bytes().saturating_sub(before);
         }
-        if let Record::Change(change) = record {
-            let wanted = self.wanted.get_or_insert_default();
-            wanted.change(change);
-            self.wanted_file.compact(wanted);
-        }
-        Ok(())
+        let Record::Change(change) = record else { unreachable!("it is one") };
+        Ok(change)
+    }
+
+    /// Takes a change that is durable.
+    fn change(&mut self, change: Change) {
+        let wanted = self.wanted.get_or_insert_default();
+        wanted.change(change);
+        self.wanted_file.compact(wanted);
     }
 
     /// Keeps in mind of which class those are who are wanted no more: until they are gone they may move bytes.

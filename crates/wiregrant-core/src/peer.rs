@@ -1,5 +1,6 @@
 //! The peers a node should have.
 
+use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -76,14 +77,29 @@ impl DesiredPeers {
     /// What makes `later` of these.
     #[must_use]
     pub fn changes_to(&self, later: &Self) -> PeerChanges {
+        self.changes(&later.0, DesiredPeer::clone)
+    }
+
+    /// What makes these of the ones `before`.
+    #[must_use]
+    pub fn changes_from(self, before: &Self) -> PeerChanges {
+        before.changes(self.0, |peer| peer)
+    }
+
+    fn changes<P: Borrow<DesiredPeer>>(
+        &self,
+        later: impl IntoIterator<Item = P>,
+        own: impl Fn(P) -> DesiredPeer,
+    ) -> PeerChanges {
         let mut before = self.0.iter().peekable();
         let mut changes = PeerChanges::default();
-        for peer in &later.0 {
+        for later in later {
+            let peer = later.borrow();
             while let Some(gone) = before.next_if(|before| before.public_key < peer.public_key) {
                 changes.remove.push(gone.public_key);
             }
             if before.next_if(|before| before.public_key == peer.public_key) != Some(peer) {
-                changes.set.0.push(peer.clone());
+                changes.set.0.push(own(later));
             }
         }
         changes.remove.extend(before.map(|gone| gone.public_key));
@@ -95,6 +111,10 @@ impl DesiredPeers {
         if !changes.remove.is_empty() {
             let gone: BTreeSet<_> = changes.remove.into_iter().collect();
             self.0.retain(|peer| !gone.contains(&peer.public_key));
+        }
+        if self.0.is_empty() {
+            *self = changes.set;
+            return;
         }
         if changes.set.len() > FEW {
             self.0.extend(changes.set.0);
@@ -277,6 +297,7 @@ mod tests {
             let json = serde_json::to_string(&before).unwrap();
             prop_assert_eq!(&serde_json::from_str::<DesiredPeers>(&json).unwrap(), &before);
             let changes = before.changes_to(&later);
+            prop_assert_eq!(&later.clone().changes_from(&before), &changes);
             prop_assert_eq!(changes.is_empty(), before == later);
             before.change(changes);
             prop_assert_eq!(before, later);

@@ -80,11 +80,11 @@ pub fn first_sector() -> [u8; SECTOR] {
     sector
 }
 
-/// The record that holds `payload` and follows `before`. The payload is shorter than 4 GiB.
+/// The record that holds `payload`, with the mark [`Mark::after`] it. The payload is shorter than 4 GiB.
 #[must_use]
-pub fn record(before: Mark, payload: &[u8]) -> Vec<u8> {
+pub fn record(after: Mark, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    [&length.to_le_bytes()[..], &before.after(payload).checksum.to_le_bytes()[..], payload].concat()
+    [&length.to_le_bytes()[..], &after.checksum.to_le_bytes()[..], payload].concat()
 }
 
 /// What was durable and does not read back.
@@ -180,8 +180,8 @@ mod tests {
     fn file_of(payloads: &[Vec<u8>]) -> Vec<u8> {
         let (mut mark, mut records) = (Mark::START, Vec::new());
         for payload in payloads {
-            records.extend(record(mark, payload));
             mark = mark.after(payload);
+            records.extend(record(mark, payload));
         }
         [header(mark), records].concat()
     }
@@ -229,7 +229,7 @@ mod tests {
         let written = payloads(&["one", "two"]);
         let marked = file_of(&written[..1]);
         let mark = read(&marked).mark;
-        let second = record(mark, &written[1]);
+        let second = record(mark.after(&written[1]), &written[1]);
         for cut in 0..=second.len() {
             let contents = read(&[&marked[..], &second[..cut]].concat());
             let whole = if cut == second.len() { 2 } else { 1 };
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn a_record_that_follows_another_than_the_one_before_it_does_not_count() {
         let written = payloads(&["one", "two"]);
-        let stranger = Mark::START.after(b"{}");
+        let stranger = Mark::START.after(b"{}").after(&written[1]);
         let marked = file_of(&written[..1]);
         let contents = read(&[&marked[..], &record(stranger, &written[1])].concat());
         assert_eq!((told(&contents), contents.damage), (written[..1].to_vec(), None));

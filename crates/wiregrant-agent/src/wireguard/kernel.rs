@@ -16,7 +16,7 @@ use zeroize::Zeroize;
 
 use super::netlink::{Netlink, NetlinkError};
 use super::{
-    Device, Ensured, Interface, InterfaceName, InterfaceSettings, LivePeer, PeerChange, Statistics,
+    Device, Ensured, Interface, InterfaceName, InterfaceSettings, LivePeer, PeerChange, Routed, Statistics,
     WireGuardError, link, same_key, statistics,
 };
 
@@ -169,11 +169,11 @@ impl Interface for Kernel {
         self.change([PeerChange::Remove { peer }])
     }
 
-    fn set_peers(&mut self, peers: &[(WireGuardPublicKey, Vec<IpNet>)]) -> Result<(), WireGuardError> {
+    fn set_peers(&mut self, peers: &[Routed<'_>]) -> Result<(), WireGuardError> {
         self.change(peers.iter().map(|(peer, allowed_ips)| PeerChange::Set { peer, allowed_ips }))
     }
 
-    fn update_peers(&mut self, peers: &[(WireGuardPublicKey, Vec<IpNet>)]) -> Result<(), WireGuardError> {
+    fn update_peers(&mut self, peers: &[Routed<'_>]) -> Result<(), WireGuardError> {
         self.change(peers.iter().map(|(peer, allowed_ips)| PeerChange::Update { peer, allowed_ips }))
     }
 

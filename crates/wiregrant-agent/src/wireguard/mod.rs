@@ -111,6 +111,15 @@ pub enum PeerChange<'a> {
     },
 }
 
+/// A peer and its allowed IPs.
+pub type Routed<'a> = (WireGuardPublicKey, &'a [IpNet]);
+
+/// Peers as [`Interface`] takes them.
+#[must_use]
+pub fn routed(peers: &[(WireGuardPublicKey, Vec<IpNet>)]) -> Vec<Routed<'_>> {
+    peers.iter().map(|(peer, allowed_ips)| (*peer, allowed_ips.as_slice())).collect()
+}
+
 /// One WireGuard interface. Every call blocks, for seconds when the machine is unwell.
 pub trait Interface: Send {
     /// What moves the packets, as a usage report names it.
@@ -162,7 +171,7 @@ pub trait Interface: Send {
     ///
     /// # Errors
     /// When the interface is gone or refuses.
-    fn set_peers(&mut self, peers: &[(WireGuardPublicKey, Vec<IpNet>)]) -> Result<(), WireGuardError> {
+    fn set_peers(&mut self, peers: &[Routed<'_>]) -> Result<(), WireGuardError> {
         peers.iter().try_for_each(|(peer, allowed_ips)| self.set_peer(peer, allowed_ips))
     }
 
@@ -172,7 +181,7 @@ pub trait Interface: Send {
     ///
     /// # Errors
     /// When the interface is gone or refuses.
-    fn update_peers(&mut self, peers: &[(WireGuardPublicKey, Vec<IpNet>)]) -> Result<(), WireGuardError> {
+    fn update_peers(&mut self, peers: &[Routed<'_>]) -> Result<(), WireGuardError> {
         let live: BTreeSet<_> = self.peers()?.into_iter().map(|peer| peer.public_key).collect();
         let mut known = peers.iter().filter(|(peer, _)| live.contains(peer));
         known.try_for_each(|(peer, allowed_ips)| self.set_peer(peer, allowed_ips))

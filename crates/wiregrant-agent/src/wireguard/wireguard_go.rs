@@ -20,8 +20,8 @@ use wiregrant_core::{WireGuardPrivateKey, WireGuardPublicKey};
 
 use super::uapi::{self, UapiError};
 use super::{
-    Device, Ensured, Interface, InterfaceName, InterfaceSettings, LivePeer, PeerChange, WireGuardError, link,
-    same_key,
+    Device, Ensured, Interface, InterfaceName, InterfaceSettings, LivePeer, PeerChange, Routed,
+    WireGuardError, link, same_key,
 };
 
 /// The program, and the Debian package that has it.
@@ -276,13 +276,13 @@ impl Interface for WireGuardGo {
         self.change([PeerChange::Remove { peer }])
     }
 
-    fn set_peers(&mut self, peers: &[(WireGuardPublicKey, Vec<IpNet>)]) -> Result<(), WireGuardError> {
+    fn set_peers(&mut self, peers: &[Routed<'_>]) -> Result<(), WireGuardError> {
         peers.chunks(MAX_TRANSACTION_PEERS).try_for_each(|peers| {
             self.change(peers.iter().map(|(peer, allowed_ips)| PeerChange::Set { peer, allowed_ips }))
         })
     }
 
-    fn update_peers(&mut self, peers: &[(WireGuardPublicKey, Vec<IpNet>)]) -> Result<(), WireGuardError> {
+    fn update_peers(&mut self, peers: &[Routed<'_>]) -> Result<(), WireGuardError> {
         peers.chunks(MAX_TRANSACTION_PEERS).try_for_each(|peers| {
             self.change(peers.iter().map(|(peer, allowed_ips)| PeerChange::Update { peer, allowed_ips }))
         })

@@ -1,7 +1,7 @@
 //! Many peers at once, which every WireGuard backend must hold.
 
 use ipnet::IpNet;
-use wiregrant_agent::wireguard::{Ensured, Interface, LivePeer, WireGuardError, delete_interface};
+use wiregrant_agent::wireguard::{Ensured, Interface, LivePeer, WireGuardError, delete_interface, routed};
 use wiregrant_core::counter::Reading;
 use wiregrant_core::{WireGuardPrivateKey, WireGuardPublicKey};
 
@@ -45,14 +45,14 @@ pub fn a_thousand_peers_come_change_and_go_in_batches(open: Open, label: &str) {
     wire.node.inside(|| {
         let mut backend = made(open, &wire);
         let mut wanted = strangers(0..1000);
-        backend.set_peers(&wanted).expect("added");
+        backend.set_peers(&routed(&wanted)).expect("added");
         assert_eq!(as_wanted(backend.peers().expect("the peers")), wanted);
 
         // One message may remove, add and change; what is done to one peer says nothing of the next.
         for peer in &mut wanted[500..] {
             peer.1.truncate(1);
         }
-        backend.update_peers(&wanted[500..]).expect("narrowed");
+        backend.update_peers(&routed(&wanted[500..])).expect("narrowed");
         assert_eq!(as_wanted(backend.peers().expect("the peers")), wanted);
 
         let absent = strangers(2000..2300);
@@ -64,7 +64,7 @@ pub fn a_thousand_peers_come_change_and_go_in_batches(open: Open, label: &str) {
         let mut heir = strangers(3000..3001);
         heir[0].1 = wanted[400].1.clone();
         wanted[400].1.clear();
-        backend.set_peers(&heir).expect("added");
+        backend.set_peers(&routed(&heir)).expect("added");
         backend.set_peers(&[]).expect("nothing to do");
         let left = [&wanted[400..], &heir].concat();
         assert_eq!(as_wanted(backend.peers().expect("the peers")), left);
@@ -80,7 +80,7 @@ pub fn a_batch_keeps_the_session_and_counters_of_a_live_peer(open: Open, label: 
     let around = |middle: Wanted| [strangers(0..400), vec![middle], strangers(400..800)].concat();
     let mut backend = node.inside(|| {
         let mut backend = made(open, &wire);
-        backend.set_peers(&around(live.clone())).expect("added");
+        backend.set_peers(&routed(&around(live.clone()))).expect("added");
         backend
     });
     wire.connect_client(open);
@@ -92,11 +92,11 @@ pub fn a_batch_keeps_the_session_and_counters_of_a_live_peer(open: Open, label: 
     let first = node.inside(|| {
         let first = reading(&mut *backend);
         assert!(first.received >= 50 * MESSAGE_BYTES_V4, "{first:?}");
-        backend.set_peers(&around(live.clone())).expect("set again");
+        backend.set_peers(&routed(&around(live.clone()))).expect("set again");
         assert_eq!(reading(&mut *backend), first);
-        backend.update_peers(&around((peer, Vec::new()))).expect("silenced");
+        backend.update_peers(&routed(&around((peer, Vec::new())))).expect("silenced");
         assert_eq!(reading(&mut *backend), first);
-        backend.update_peers(&around(live.clone())).expect("as before");
+        backend.update_peers(&routed(&around(live.clone()))).expect("as before");
         backend.remove_peers(&keys(&strangers(0..800))).expect("the others removed");
         assert_eq!(reading(&mut *backend), first);
         first
@@ -112,21 +112,19 @@ pub fn an_update_never_brings_a_removed_peer_back(open: Open, label: &str) {
     wire.node.inside(|| {
         let mut backend = made(open, &wire);
         let wanted = strangers(0..10);
-        backend.set_peers(&wanted).expect("added");
+        backend.set_peers(&routed(&wanted)).expect("added");
         // Somebody else's removal, which the agent has not seen.
         let base64 = run(&format!("wg show {} peers", wire.node.interface));
         let removed = base64.split_whitespace().next().expect("a peer");
         run(&format!("wg set {} peer {removed} remove", wire.node.interface));
         let left = as_wanted(backend.peers().expect("the peers"));
         assert_eq!(left.len(), 9);
-        backend.update_peers(&wanted).expect("updated");
+        backend.update_peers(&routed(&wanted)).expect("updated");
         assert_eq!(as_wanted(backend.peers().expect("the peers")), left);
         // Nor does a silenced peer that never was.
-        backend
-            .set_peers(&[(wanted[0].0, Vec::new()), (WireGuardPublicKey::from([1; 32]), Vec::new())])
-            .expect("set");
+        backend.set_peers(&[(wanted[0].0, &[]), (WireGuardPublicKey::from([1; 32]), &[])]).expect("set");
         assert!(backend.peers().expect("the peers").len() <= 9);
-        backend.set_peers(&wanted).expect("set");
+        backend.set_peers(&routed(&wanted)).expect("set");
         assert_eq!(as_wanted(backend.peers().expect("the peers")), wanted);
         assert!(backend.peers().expect("the peers").iter().all(|peer| peer.reading == Reading::default()));
     });
@@ -138,7 +136,7 @@ pub fn a_populated_interface_is_deleted_by_who_has_its_key_and_by_nobody_else(op
     let settings = wire.node_settings();
     wire.node.inside(|| {
         let mut backend = made(open, &wire);
-        backend.set_peers(&strangers(0..600)).expect("added");
+        backend.set_peers(&routed(&strangers(0..600))).expect("added");
         let error = delete_interface(name, &WireGuardPrivateKey::from([9; 32])).expect_err("another key");
         assert!(matches!(error, WireGuardError::OtherKey { .. }), "{error}");
         assert_eq!(backend.peers().expect("the peers").len(), 600);

@@ -15,7 +15,7 @@ use wiregrant_agent::keeper::Keeper;
 use wiregrant_agent::ledger;
 use wiregrant_agent::state_dir::StateDir;
 use wiregrant_agent::wireguard::{
-    Ensured, Interface, InterfaceSettings, LivePeer, Statistics, WireGuardError,
+    Ensured, Interface, InterfaceSettings, LivePeer, Routed, Statistics, WireGuardError,
 };
 use wiregrant_core::allotment::Period;
 use wiregrant_core::api::Desired;
@@ -73,12 +73,12 @@ impl Interface for Dying {
         self.interface.remove_peer(peer)
     }
 
-    fn set_peers(&mut self, peers: &[(WireGuardPublicKey, Vec<IpNet>)]) -> Result<(), WireGuardError> {
+    fn set_peers(&mut self, peers: &[Routed<'_>]) -> Result<(), WireGuardError> {
         self.call()?;
         self.interface.set_peers(peers)
     }
 
-    fn update_peers(&mut self, peers: &[(WireGuardPublicKey, Vec<IpNet>)]) -> Result<(), WireGuardError> {
+    fn update_peers(&mut self, peers: &[Routed<'_>]) -> Result<(), WireGuardError> {
         self.call()?;
         self.interface.update_peers(peers)
     }

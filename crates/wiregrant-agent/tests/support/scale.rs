@@ -6,7 +6,7 @@ use std::thread;
 use defguard_wireguard_rs::key::Key;
 use defguard_wireguard_rs::{Kernel, WGApi, WireguardInterfaceApi as _};
 use wiregrant_agent::wireguard::netlink::NetlinkError;
-use wiregrant_agent::wireguard::{Interface, InterfaceName, WireGuardError, delete_interface};
+use wiregrant_agent::wireguard::{Interface, InterfaceName, WireGuardError, delete_interface, routed};
 
 use crate::batches::{Wanted, strangers};
 use crate::support::{Open, Wire, run};
@@ -64,7 +64,7 @@ pub fn a_dump_under_churn_lacks_nobody_who_stayed(open: Open, label: &str) {
 fn refill(backend: &mut dyn Interface, all: &[Wanted]) {
     let keys: Vec<_> = all.iter().map(|peer| peer.0).collect();
     backend.remove_peers(&keys).expect("removed");
-    backend.set_peers(all).expect("added");
+    backend.set_peers(&routed(all)).expect("added");
 }
 
 /// Reads again and again until all who go have gone, one by one, each to come back a little later.

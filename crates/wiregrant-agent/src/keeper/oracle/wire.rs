@@ -10,7 +10,7 @@ use wiregrant_core::usage_report::{Backend, Class};
 
 use crate::conservation::plus;
 use crate::journal::fault;
-use crate::wireguard::{Ensured, Interface, InterfaceSettings, LivePeer, Statistics, WireGuardError};
+use crate::wireguard::{Ensured, Interface, InterfaceSettings, LivePeer, Routed, Statistics, WireGuardError};
 
 /// The interface in truth.
 #[derive(Default)]
@@ -246,11 +246,11 @@ impl Interface for Simulated {
     }
 
     /// In the kernel's way: by a flag, not by a reading.
-    fn update_peers(&mut self, peers: &[(WireGuardPublicKey, Vec<IpNet>)]) -> Result<(), WireGuardError> {
+    fn update_peers(&mut self, peers: &[Routed<'_>]) -> Result<(), WireGuardError> {
         peers.iter().try_for_each(|(peer, allowed_ips)| {
             self.wire().call_there(|wire| {
                 if let Some(live) = wire.peers.get_mut(peer) {
-                    live.0.clone_from(allowed_ips);
+                    live.0 = allowed_ips.to_vec();
                 }
             })
         })
