@@ -201,13 +201,18 @@ const NO_SEPARATOR: LogError = LogError::NoteFormat { reason: "no empty line bet
 /// A note's text and its signature lines, unread.
 fn split(note: &str) -> Result<(&str, &str), LogError> {
     check_text(note)?;
-    // Signature lines are never empty, so the last empty line is the one that separates.
-    let at = note.rfind("\n\n").ok_or(NO_SEPARATOR)?;
+    let at = last_empty_line(note).ok_or(NO_SEPARATOR)?;
     let (text, signatures) = (&note[..=at], &note[at + 2..]);
     if signatures.is_empty() {
         return Err(LogError::NoteFormat { reason: "no signature line after the empty line" });
     }
     Ok((text, signatures))
+}
+
+/// Where the last line before an empty line ends. Signature lines are never empty, so that empty line is the one that separates them
+/// from the text. It is sought from behind, byte by byte: it lies a line or a few before the end.
+fn last_empty_line(note: &str) -> Option<usize> {
+    note.as_bytes().windows(2).rposition(|two| two == b"\n\n")
 }
 
 /// What holds for a note's text and for the whole note alike: bounded, ends in a newline, no other control character.
@@ -218,7 +223,8 @@ pub(crate) fn check_text(text: &str) -> Result<(), LogError> {
     if !text.ends_with('\n') {
         return Err(LogError::NoteFormat { reason: "the last line does not end in a newline" });
     }
-    if text.bytes().any(|byte| byte < b' ' && byte != b'\n') {
+    // Without a way out on the first, so that many bytes are looked at at once.
+    if text.bytes().fold(false, |found, byte| found | (byte < b' ' && byte != b'\n')) {
         return Err(LogError::NoteFormat { reason: "a control character other than newline" });
     }
     Ok(())

@@ -8,7 +8,7 @@ mod credit;
 mod place;
 mod report;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZero;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +17,7 @@ use std::time::Duration;
 use serde::Serialize;
 use transparency_log::{TILE_WIDTH, TileId, Verifier, leaf_hash};
 use wiregrant_core::api::{AuditReport, AuditReports};
+use wiregrant_core::in_step::InStep;
 use wiregrant_core::inputs::Inputs;
 use wiregrant_core::note::{NoteText as _, Signed};
 use wiregrant_core::record::report_entry;
@@ -40,8 +41,8 @@ const MAX_PAGE_BYTES: u64 = 16 * 1024 * 1024;
 const MAX_PAGES: u64 = 1_000;
 /// Reports that a thread verifies before it looks for more: few, so that no thread is left with many when the others have ended.
 const AT_A_TIME: usize = 25;
-/// How often so many wait to be verified.
-const WAITING: usize = 40;
+/// How often so many wait to be verified: 10,000 reports, so that who reads them seldom waits for who verifies.
+const WAITING: usize = 400;
 
 /// What an audit came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -71,7 +72,7 @@ pub struct Audit<'a> {
     public: &'a Source,
     reports: &'a PublicLog,
     progress: &'a Progress,
-    nodes: BTreeMap<NodeId, NodeKeys>,
+    nodes: HashMap<NodeId, NodeKeys>,
     standings: BTreeMap<GrantId, BTreeMap<NodeId, Standing>>,
     took: Duration,
     audited: Audited,
@@ -90,7 +91,7 @@ impl<'a> Audit<'a> {
             public,
             reports,
             progress,
-            nodes: BTreeMap::new(),
+            nodes: HashMap::new(),
             standings: BTreeMap::new(),
             took: Duration::ZERO,
             audited: Audited::default(),
@@ -161,17 +162,19 @@ impl<'a> Audit<'a> {
         inputs: &Inputs,
         reports: &[Report],
     ) -> Vec<Difference> {
-        let of_node = reports.chunk_by(|one, next| one.content.node == next.content.node);
-        let of_node: BTreeMap<&NodeId, &[Report]> =
-            of_node.filter_map(|reports| Some((&reports.first()?.content.node, reports))).collect();
+        let of_node = || {
+            let by_node = reports.chunk_by(|one, next| one.content.node == next.content.node);
+            by_node.filter_map(|reports| Some((&reports.first()?.content.node, reports)))
+        };
         let (standings, none) =
             (self.standings.remove(&statement.grant).unwrap_or_default(), Standing::default());
+        let (mut reports_of, mut before) = (InStep::new(of_node()), InStep::new(&standings));
         let facts = |(node, line): (_, _)| credit::Facts {
             statement,
             node,
             line,
-            reports: of_node.get(node).copied().unwrap_or_default(),
-            before: standings.get(node).unwrap_or(&none),
+            reports: reports_of.find(node).unwrap_or_default(),
+            before: before.find(node).unwrap_or(&none),
             is_found: found.contains(node),
         };
         let facts: Vec<_> = inputs.nodes.iter().map(facts).collect();
@@ -187,16 +190,20 @@ impl<'a> Audit<'a> {
         if recomputed.len() != facts.len() {
             differs.push(Difference::new("numbers of nodes", facts.len(), recomputed.len()));
         }
-        let unknown = of_node.keys().filter(|node| !inputs.nodes.contains_key(*node));
-        differs.extend(
-            unknown.map(|node| {
-                Difference::new(format!("reports of node {node}"), "a line in the inputs", "none")
-            }),
-        );
+        let mut lines = InStep::new(&inputs.nodes);
+        let unknown = of_node().filter(|(node, _)| lines.find(*node).is_none());
+        differs.extend(unknown.map(|(node, _)| {
+            Difference::new(format!("reports of node {node}"), "a line in the inputs", "none")
+        }));
         // Nodes that have left keep what was said of them.
-        let mut standings = standings;
+        let (mut standings, mut new) = (standings, Vec::new());
+        let mut known = standings.iter_mut().peekable();
         for (node, (standing, outcome)) in inputs.nodes.keys().zip(recomputed) {
-            standings.insert(node.clone(), standing);
+            while known.next_if(|(before, _)| *before < node).is_some() {}
+            match known.next_if(|(before, _)| *before == node) {
+                Some((_, before)) => *before = standing,
+                None => new.push((node.clone(), standing)),
+            }
             match outcome {
                 Some(found) => {
                     self.audited.nodes = self.audited.nodes.saturating_add(1);
@@ -205,6 +212,7 @@ impl<'a> Audit<'a> {
                 None => self.audited.withheld = self.audited.withheld.saturating_add(1),
             }
         }
+        standings.extend(new);
         self.standings.insert(statement.grant.clone(), standings);
         differs
     }
@@ -354,8 +362,9 @@ fn against_statement(statement: &Statement, inputs: &Inputs) -> Vec<Difference> 
     differs.extend(Difference::unless_equal("inputs: grant", &statement.grant, &inputs.grant));
     differs.extend(Difference::unless_equal("inputs: epoch", statement.epoch, inputs.epoch));
     differs.extend(inputs.check(&statement.terms).err().map(Difference::from));
+    let mut known = InStep::new(&inputs.nodes);
     for (node, line) in &statement.nodes {
-        let Some(known) = inputs.nodes.get(node) else {
+        let Some(known) = known.find(node) else {
             differs.push(Difference::new(format!("inputs: node {node}"), "a line", "none"));
             continue;
         };
@@ -368,7 +377,8 @@ fn against_statement(statement: &Statement, inputs: &Inputs) -> Vec<Difference> 
             differs.push(Difference::new(format!("node {node}: operator"), &line.operator, &known.operator));
         }
     }
-    let more = inputs.nodes.keys().filter(|node| !statement.nodes.contains_key(*node));
+    let mut lines = InStep::new(&statement.nodes);
+    let more = inputs.nodes.keys().filter(|node| lines.find(*node).is_none());
     differs.extend(
         more.map(|node| {
             Difference::new(format!("inputs: node {node}"), "a node of the statement", "another")

@@ -1,6 +1,6 @@
 //! A usage report in an auditor's hands: read strictly, and signed by its node.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use transparency_log::Hash;
 use wiregrant_core::NodeId;
@@ -33,7 +33,7 @@ pub struct Page {
 
 impl Page {
     /// Verifies each of these reports.
-    pub fn verify(&mut self, reports: Vec<AuditReport>, nodes: &BTreeMap<NodeId, NodeKeys>, log: &Origin) {
+    pub fn verify(&mut self, reports: Vec<AuditReport>, nodes: &HashMap<NodeId, NodeKeys>, log: &Origin) {
         for report in reports {
             match one(report, nodes, log) {
                 Ok(report) => self.good.push(report),
@@ -43,7 +43,7 @@ impl Page {
     }
 }
 
-fn one(report: AuditReport, nodes: &BTreeMap<NodeId, NodeKeys>, log: &Origin) -> Result<Report, Difference> {
+fn one(report: AuditReport, nodes: &HashMap<NodeId, NodeKeys>, log: &Origin) -> Result<Report, Difference> {
     let signed = Signed::<UsageReport>::read(report.note)?;
     let content = signed.content();
     let what = || format!("report {} of node {}", content.sequence, content.node);
