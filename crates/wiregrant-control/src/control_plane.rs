@@ -28,7 +28,7 @@ use crate::sats_ledger;
 use crate::sequencer::{self, Queue, Submission};
 use crate::told::Told;
 use crate::visits::{self, Visit, Visits};
-use crate::{bootstrap, hearing, jobs, leadership, probe, publisher, settlement};
+use crate::{bootstrap, hearing, jobs, leadership, probe, publisher, settlement, write_back};
 
 /// Names of settings in the database: what it was made as, and what it may never be opened as something else.
 const SETTING_ORIGIN: &str = "origin";
@@ -168,6 +168,9 @@ impl ControlPlane {
         }
         tasks.spawn(sequencer::run(self.clone(), waiting));
         tasks.spawn(publisher::run(self.clone()));
+        if let Some(pause) = self.store.write_back_pause() {
+            tasks.spawn(write_back::run(self.clone(), pause));
+        }
         tasks.spawn(probe::run(self.clone()));
         if let Some(chain) = self.config.chain.clone() {
             tasks.spawn(settlement::run(self.clone(), chain));

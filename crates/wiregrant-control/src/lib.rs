@@ -85,3 +85,4 @@ pub mod told;
 pub mod turns;
 pub mod visits;
 pub mod witness;
+mod write_back;

@@ -67,6 +67,7 @@ mod statements;
 mod store;
 mod tokens;
 mod usage;
+mod write_back;
 
 pub use backup::{BackedUp, back_up_sqlite, check_backup};
 pub use batches::{Batch, BatchLine};

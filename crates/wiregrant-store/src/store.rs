@@ -12,6 +12,7 @@ use sqlx::{ConnectOptions, PgPool, SqlitePool};
 use transparency_log::Edge;
 
 use crate::session::{Read, Transaction, Write};
+use crate::write_back::LONGEST_PAGES;
 use crate::{Log, StoreError};
 
 /// How long anyone waits for a connection, a lock or their turn to write.
@@ -144,9 +145,11 @@ async fn open_sqlite(url: &str, path: &str) -> Result<Pools, StoreError> {
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false);
-    let cache = format!("-{SQLITE_WRITER_CACHE_KIB}");
-    let writer =
-        pool.clone().max_connections(1).connect_with(options.clone().pragma("cache_size", cache)).await?;
+    let writing = options
+        .clone()
+        .pragma("cache_size", format!("-{SQLITE_WRITER_CACHE_KIB}"))
+        .pragma("wal_autocheckpoint", LONGEST_PAGES);
+    let writer = pool.clone().max_connections(1).connect_with(writing).await?;
     sqlx::migrate!("../../migrations/sqlite").run(&writer).await?;
     let readers =
         pool.max_connections(SQLITE_READERS).connect_with(options.pragma("query_only", "on")).await?;

@@ -22,3 +22,5 @@ mod schema;
 mod standings;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod write_back;

@@ -1,0 +1,57 @@
+//! What SQLite's write-ahead log holds, moved into the file beside the writer.
+
+use std::path::Path;
+
+use wiregrant_store::Store;
+
+/// Beyond so many bytes the log begins anew: the module's 16,384 pages of 4 KiB.
+const LONG_BYTES: usize = 64 << 20;
+const VALUE_BYTES: usize = 8 << 20;
+
+async fn put(store: &Store, value: &str) {
+    let mut write = store.write().await.unwrap();
+    write.put_setting("a", value).await.unwrap();
+    write.commit().await.unwrap();
+}
+
+/// What the database's file says without its log.
+async fn in_the_file_alone(file: &Path) -> Option<String> {
+    let copy = file.with_file_name("copy.db");
+    std::fs::copy(file, &copy).unwrap();
+    let store = Store::open(&format!("sqlite:{}", copy.display())).await.unwrap();
+    let setting = store.read().await.unwrap().setting("a").await.unwrap();
+    store.close().await;
+    setting
+}
+
+#[tokio::test]
+async fn what_was_committed_reaches_the_file_while_others_read_and_the_log_stays_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wiregrant.db");
+    let store = Store::open(&format!("sqlite:{}", file.display())).await.unwrap();
+    assert!(store.write_back_pause().is_some());
+    store.write_back().await.unwrap();
+    put(&store, "before").await;
+    let mut reads = store.read().await.unwrap();
+    assert_eq!(reads.setting("a").await.unwrap().as_deref(), Some("before"));
+    assert_eq!(in_the_file_alone(&file).await, None, "no commit moved it");
+    store.write_back().await.unwrap();
+    assert_eq!(in_the_file_alone(&file).await.as_deref(), Some("before"));
+
+    // Who reads as of before keeps the log from being moved further, not from being written.
+    put(&store, "after").await;
+    store.write_back().await.unwrap();
+    assert_eq!(reads.setting("a").await.unwrap().as_deref(), Some("before"));
+    drop(reads);
+    store.write_back().await.unwrap();
+    assert_eq!(in_the_file_alone(&file).await.as_deref(), Some("after"));
+
+    let log = file.with_file_name("wiregrant.db-wal");
+    for turn in 0..3 * LONG_BYTES / VALUE_BYTES {
+        put(&store, &turn.to_string().repeat(VALUE_BYTES / turn.to_string().len())).await;
+        store.write_back().await.unwrap();
+    }
+    let bytes = std::fs::metadata(&log).unwrap().len();
+    assert!(bytes < (LONG_BYTES + 2 * VALUE_BYTES) as u64, "{bytes} bytes of log");
+    store.close().await;
+}
