@@ -22,6 +22,7 @@ use transparency_log::{
 };
 use wiregrant_core::manifest::{MANIFEST_PATH, Manifest};
 use wiregrant_core::note::{NoteText as _, Signed};
+use wiregrant_core::record::RecordEntry;
 use wiregrant_store::{Log, Store, StoreError};
 
 use crate::control_plane::{ControlPlane, Shared};
@@ -113,7 +114,7 @@ pub async fn refuse_another_log(plane: &ControlPlane) -> Result<(), PublishError
 /// # Errors
 /// Whatever the database or the folder refuses.
 pub async fn reconcile(plane: &ControlPlane) -> Result<(), PublishError> {
-    publish_since(plane, None, |_| Ok(0)).await
+    bring_up_to_date(plane, Look::AtEverything).await
 }
 
 /// Brings the folder up to date with the database, trusting the files that were written before.
@@ -121,22 +122,51 @@ pub async fn reconcile(plane: &ControlPlane) -> Result<(), PublishError> {
 /// # Errors
 /// Whatever the database or the folder refuses.
 pub async fn publish(plane: &ControlPlane) -> Result<(), PublishError> {
-    publish_since(plane, Some(&plane.cosigners), PublishedLog::published_size).await
+    bring_up_to_date(plane, Look::AtWhatIsNew(&plane.cosigners)).await
 }
 
-/// Writes what lies between `since` and now. The record speaks of reports and notes, so its checkpoint is taken first and
-/// published last: whoever reads the folder at any moment finds all that the record they see speaks of.
-async fn publish_since(
-    plane: &ControlPlane,
-    cosigners: Option<&Cosigners>,
-    since: impl Fn(&PublishedLog) -> Result<u64, PublishError>,
-) -> Result<(), PublishError> {
+/// What of the folder is looked at.
+#[derive(Clone, Copy)]
+enum Look<'a> {
+    /// Whatever should be there; no witness is asked.
+    AtEverything,
+    /// What came after the published checkpoints, which these witnesses are asked to cosign.
+    AtWhatIsNew(&'a Cosigners),
+}
+
+impl<'a> Look<'a> {
+    /// The size of a log from which on it is looked at.
+    fn since(self, log: &PublishedLog) -> Result<u64, PublishError> {
+        match self {
+            Self::AtEverything => Ok(0),
+            Self::AtWhatIsNew(_) => log.published_size(),
+        }
+    }
+
+    fn cosigners(self) -> Option<&'a Cosigners> {
+        match self {
+            Self::AtEverything => None,
+            Self::AtWhatIsNew(cosigners) => Some(cosigners),
+        }
+    }
+}
+
+/// Writes what is missing. The record speaks of reports and notes, so its checkpoint is taken first and published last: whoever
+/// reads the folder at any moment finds all that the record they see speaks of.
+async fn bring_up_to_date(plane: &ControlPlane, look: Look<'_>) -> Result<(), PublishError> {
     let (record, reports) = (published(plane, Log::Record), published(plane, Log::Reports));
     let newest_of_record = plane.store.read().await?.newest_checkpoint(Log::Record).await?;
     let named = named_reports(&plane.store).await?;
-    reports.publish(&plane.store, cosigners, since(&reports)?, named).await?;
-    publish_notes(plane).await?;
-    record.publish(&plane.store, cosigners, since(&record)?, newest_of_record).await?;
+    reports.publish(&plane.store, look.cosigners(), look.since(&reports)?, named).await?;
+    let notes = match look {
+        Look::AtEverything => plane.store.read().await?.public_note_hashes().await?,
+        Look::AtWhatIsNew(_) => {
+            let size = newest_of_record.as_ref().map_or(0, |(size, _)| *size);
+            notes_named_between(&plane.store, record.published_size()?, size).await?
+        }
+    };
+    publish_notes(plane, &notes).await?;
+    record.publish(&plane.store, look.cosigners(), look.since(&record)?, newest_of_record).await?;
     publish_pages(plane).await
 }
 
@@ -160,15 +190,41 @@ async fn publish_pages(plane: &ControlPlane) -> Result<(), PublishError> {
     published
 }
 
-/// Notes that everyone may read, named by their hash.
-async fn publish_notes(plane: &ControlPlane) -> Result<(), PublishError> {
+/// The hashes of the notes that the record's entries from one size to another make public. All notes there are would be as many
+/// files to look for at each of two publications a second.
+async fn notes_named_between(store: &Store, from: u64, to: u64) -> Result<Vec<Hash>, PublishError> {
+    let mut read = store.read().await?;
+    let (mut hashes, mut at) = (Vec::new(), from);
+    while at < to {
+        let count = u64::from(TILE_WIDTH).min(to - at);
+        for entry in read.entries(Log::Record, at, count).await? {
+            match entry.parse() {
+                Ok(
+                    RecordEntry::Rekey { note, .. }
+                    | RecordEntry::Terms { note, .. }
+                    | RecordEntry::Statement { note, .. },
+                ) => hashes.push(note),
+                // A batch's note is public once it is paid, not when it is frozen.
+                Ok(RecordEntry::Paid { batch, .. }) => {
+                    hashes.extend(read.batch(&batch).await?.map(|batch| batch.note_hash));
+                }
+                _ => {}
+            }
+        }
+        at += count;
+    }
+    Ok(hashes)
+}
+
+/// Notes that everyone may read, each a file named by its hash.
+async fn publish_notes(plane: &ControlPlane, hashes: &[Hash]) -> Result<(), PublishError> {
     let folder = plane.config.public_dir.join("log/note");
     file::make_folder(&folder, Readers::Everyone)?;
     let mut read = plane.store.read().await?;
-    for hash in read.public_note_hashes().await? {
+    for hash in hashes {
         let path = folder.join(hash.to_hex());
         if !path.exists()
-            && let Some(note) = read.public_note(hash).await?
+            && let Some(note) = read.public_note(*hash).await?
         {
             file::write_whole(&path, note.as_bytes(), Readers::Everyone)?;
         }

@@ -1,6 +1,6 @@
 //! What is public: a folder of static files that anyone can check, whatever happened to the process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use axum::http::Method;
@@ -117,6 +117,31 @@ async fn files_that_a_crash_left_out_or_behind_are_mended_at_the_next_start() {
     assert_eq!(checked(&public, "log").len(), 9);
     assert_eq!(checked(&public, "reports").len(), 1);
     assert!(public.join("r/spring/index.html").exists());
+}
+
+/// A publication looks for the notes of new entries only; a start looks for all of them.
+#[tokio::test]
+async fn a_note_that_somebody_removed_comes_back_at_the_next_start_and_is_not_looked_for_before() {
+    let plane = plane_with_history().await;
+    let mut plane = plane.restart().await;
+    let notes = plane.plane.config.public_dir.join("log/note");
+    let names = || -> BTreeSet<_> {
+        std::fs::read_dir(&notes).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    };
+    let before = names();
+    assert_eq!(before.len(), 2, "the terms and the statement");
+    for name in &before {
+        std::fs::remove_file(notes.join(name)).unwrap();
+    }
+    plane.grant("summer", 1, 500_000, |_| {}).await;
+    publisher::publish(&plane.plane).await.unwrap();
+    let new = names();
+    assert_eq!(new.len(), 1, "the new terms alone");
+    assert!(new.is_disjoint(&before));
+    plane.stop().await;
+    let mut plane = plane.restart().await;
+    plane.stop().await;
+    assert_eq!(names(), &before | &new);
 }
 
 #[tokio::test]
