@@ -142,7 +142,8 @@ pub async fn change(
     let given = form.destination.replace("\r\n", "\n");
     let proof = Some(form.proof.trim().to_owned()).filter(|proof| !proof.is_empty());
     let new = if page.has_key {
-        NewDestination { note: Some(given.clone()), pay: None, proof: proof.clone() }
+        // What was copied from a terminal may have lost its last line's end.
+        NewDestination { note: Some(format!("{}\n", given.trim())), pay: None, proof: proof.clone() }
     } else {
         NewDestination { note: None, pay: Some(given.trim().to_owned()), proof: proof.clone() }
     };
