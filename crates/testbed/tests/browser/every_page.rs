@@ -16,6 +16,14 @@ const TAB: char = '\u{e004}';
 const MAX_STOPS: usize = 300;
 /// A window of 1,280 pixels at 200 %, a small phone, and the narrowest that WCAG 2.2 asks for (success criterion 1.4.10).
 const NARROW: [u32; 3] = [640, 375, 320];
+/// A desktop, and the narrowest window in which tables are not cards yet.
+const WIDE: [u32; 2] = [1_280, 900];
+
+/// What stands out of the column that a page's content has, in a form that is told.
+const STANDS_OUT: &str = r#"(({ left, right }) => [...document.querySelectorAll("main :is(table, pre, dl, form, figure)")]
+    .filter((e) => e.checkVisibility())
+    .filter((e) => e.getBoundingClientRect().left < left - 1 || e.getBoundingClientRect().right > right + 1)
+    .map((e) => e.outerHTML.slice(0, 80)))(document.querySelector("main").getBoundingClientRect())"#;
 
 /// What can be reached and is to be seen, in a form that is told.
 const REACHABLE: &str = r#"[...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary")]
@@ -62,6 +70,7 @@ fn every_page_is_reached_by_the_keyboard_needs_no_scrolling_sideways_and_axe_fin
         browser.evaluate("document.querySelectorAll('details').forEach((e) => { e.open = true; })").unwrap();
         let mut found = not_reached_by_the_keyboard(&browser);
         found.extend(wider_than_the_window(&browser));
+        found.extend(out_of_its_column(&browser));
         browser.evaluate(&axe).unwrap();
         for (theme, window) in [(Theme::Light, Window::DESKTOP), (Theme::Dark, Window::PHONE)] {
             browser.set_theme(theme).unwrap();
@@ -100,4 +109,13 @@ fn wider_than_the_window(browser: &Browser) -> Vec<String> {
         (beyond != 0).then(|| format!("at {width} pixels it is {beyond} pixels wider than the window"))
     };
     NARROW.into_iter().filter_map(beyond).collect()
+}
+
+fn out_of_its_column(browser: &Browser) -> Vec<String> {
+    let stands_out = |width| {
+        browser.resize(Window { width, height: 800, mobile: false }).unwrap();
+        let found = texts(&browser.evaluate(STANDS_OUT).unwrap());
+        found.into_iter().map(move |element| format!("at {width} pixels {element} is wider than its page"))
+    };
+    WIDE.into_iter().flat_map(stands_out).collect()
 }

@@ -108,7 +108,7 @@ fn place_sheet() -> Sheet {
     Sheet::new(
         "place",
         vec![
-            Field::line("location", "Id, for good").hint("a-z, 0-9 and -, such as de-fra"),
+            Field::line("location", "Id").hint("a-z, 0-9 and -, such as de-fra; it stays for good"),
             Field::line("name", "What people read").hint("such as Frankfurt, Germany"),
         ],
     )

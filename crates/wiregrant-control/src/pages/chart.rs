@@ -172,13 +172,20 @@ fn tenths(value: u64) -> String {
     }
 }
 
-/// As many names as do not touch each other.
+/// As many names as do not touch each other; columns of one name are named at the first of them.
 fn names(columns: &[Column], step: u64) -> Vec<Tick> {
     const NAME_WIDTH: u64 = 80;
-    let every = usize::try_from((NAME_WIDTH * TENTHS).div_ceil(step.max(1))).unwrap_or(usize::MAX).max(1);
-    let at = |n: usize| LEFT + (u64::try_from(n).unwrap_or(0) * step + step / 2) / TENTHS;
-    let columns = columns.iter().enumerate().step_by(every);
-    columns.map(|(n, column)| Tick { at: at(n), name: column.name.clone() }).collect()
+    let mut names: Vec<Tick> = Vec::new();
+    let mut before = None;
+    for (n, column) in (0_u64..).zip(columns) {
+        let at = LEFT + (n * step + step / 2) / TENTHS;
+        let has_room = names.last().is_none_or(|last| at >= last.at + NAME_WIDTH);
+        if has_room && before != Some(&column.name) {
+            names.push(Tick { at, name: column.name.clone() });
+        }
+        before = Some(&column.name);
+    }
+    names
 }
 
 #[cfg(test)]
@@ -205,6 +212,15 @@ mod tests {
     fn too_many_columns_are_drawn_together() {
         let chart = chart(&vec![vec![1]; MAX_COLUMNS * 2 + 1]);
         assert_eq!((chart.grouped_by, chart.series[0].path.matches('M').count()), (3, 121));
+    }
+
+    #[test]
+    fn the_hours_of_a_day_are_named_once_where_it_begins() {
+        let hours = (0..168).map(|hour| Column { name: format!("day {}", (hour + 4) / 24), values: vec![1] });
+        let chart = Chart::stacked(&["x".to_owned()], &hours.collect::<Vec<_>>(), |value| value.to_string());
+        let names: Vec<&str> = chart.names.iter().map(|tick| tick.name.as_str()).collect();
+        assert_eq!(names, ["day 0", "day 2", "day 3", "day 4", "day 5", "day 6", "day 7"]);
+        assert!(chart.names.windows(2).all(|pair| pair[1].at >= pair[0].at + 80), "{:?}", chart.names);
     }
 
     #[test]

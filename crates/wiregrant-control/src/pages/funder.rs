@@ -75,7 +75,7 @@ pub struct FunderPage {
 }
 
 fn auditor_sheet(grant: &str) -> Sheet {
-    let auditor = Field::line("auditor", "Name one more").hint("an id, for good: a-z, 0-9 and -");
+    let auditor = Field::line("auditor", "Name one more").hint("an id: a-z, 0-9 and -; it stays for good");
     Sheet::new(format!("auditor-{grant}"), vec![auditor])
 }
 

@@ -139,7 +139,8 @@ fn sheet(of: &Of, title: &str, terms: &Terms) -> Sheet {
     let mut fields = Vec::new();
     if *of == Of::New {
         fields.push(
-            Field::line("grant", "Id, for good").hint("a-z, 0-9 and -; it is in the address of its report"),
+            Field::line("grant", "Id")
+                .hint("a-z, 0-9 and -; it stays for good, in the address of the report"),
         );
     }
     if !matches!(of, Of::Open(_)) {

@@ -33,12 +33,12 @@ fn sheet(id: &str, replaces: &str) -> Sheet {
     Sheet::new(
         "batch",
         vec![
-            Field::line("batch", "Id, for good").hint("a-z, 0-9 and -").value(id),
+            Field::line("batch", "Id").hint("a-z, 0-9 and -; it stays for good").value(id),
             Field::line("replaces", "The batch it stands in for, if any")
                 .hint("then one of that one's coins must be among those below")
                 .value(replaces),
             Field::lines("coins", "Coins to pay from; empty where your wallet chooses them")
-                .hint("what `bitcoin-cli listunspent` prints, or lines txid:vout:sats:address; never a key"),
+                .hint("what bitcoin-cli listunspent prints, or lines txid:vout:sats:address; never a key"),
             Field::line("change", "Where the change goes, with coins")
                 .hint("an address of yours, or a public descriptor that gives each batch a fresh one"),
             Field::line("fee_rate_sat_per_vb", "Fee rate, sat/vB, with coins").hint("1 to 1000"),

@@ -161,7 +161,7 @@ fn chart(used: &[UsageOf], stretch: Stretch, now: Timestamp, count: i64) -> Char
         })
         .collect();
     let series = ["to people".to_owned(), "from people".to_owned()];
-    Chart::stacked(&series, &columns, |bytes| show::gigabytes(Bytes::new(bytes).unwrap_or(Bytes::MAX)))
+    Chart::stacked(&series, &columns, show::round_gigabytes)
 }
 
 fn total(used: &[UsageOf]) -> Bytes {

@@ -56,30 +56,30 @@ enum New {
     Auditor,
 }
 
-const ID: &str = "a-z, 0-9 and -";
+const ID: &str = "a-z, 0-9 and -; it stays for good";
 
 fn sheets(grants: &[GrantId]) -> [Sheet; 4] {
     [
         Sheet::new(
             "operator",
             vec![
-                Field::line("operator", "Id, for good").hint(ID),
+                Field::line("operator", "Id").hint(ID),
                 Field::line("vkey", "Their key, if they have one")
                     .hint("as `wiregrant operator key make` prints it; then they sign where they are paid themselves"),
             ],
         ),
-        Sheet::new("distributor", vec![Field::line("distributor", "Id, for good").hint(ID)]),
+        Sheet::new("distributor", vec![Field::line("distributor", "Id").hint(ID)]),
         Sheet::new(
             "funder",
             vec![
-                Field::line("funder", "Id, for good").hint(ID),
+                Field::line("funder", "Id").hint(ID),
                 Field::any("grants", "Grants that they put up", grants),
             ],
         ),
         Sheet::new(
             "auditor",
             vec![
-                Field::line("auditor", "Id, for good").hint(ID),
+                Field::line("auditor", "Id").hint(ID),
                 Field::any("grants", "Grants that they may look behind", grants),
             ],
         ),

@@ -16,6 +16,13 @@ pub fn grouped(number: u64) -> String {
     grouped
 }
 
+/// The same with a sign in front, where it is below zero.
+#[must_use]
+pub fn signed(number: i64) -> String {
+    let sign = if number < 0 { "\u{2212}" } else { "" };
+    format!("{sign}{}", grouped(number.unsigned_abs()))
+}
+
 /// Decimal gigabytes, rounded down: with two decimals below a hundred, and none above.
 #[must_use]
 pub fn gigabytes(bytes: Bytes) -> String {
@@ -26,6 +33,12 @@ pub fn gigabytes(bytes: Bytes) -> String {
     } else {
         format!("{} GB", grouped(whole))
     }
+}
+
+/// The same without decimals that say nothing, for the lines across a chart.
+#[must_use]
+pub fn round_gigabytes(bytes: u64) -> String {
+    gigabytes(Bytes::new(bytes).unwrap_or(Bytes::MAX)).replace(".00 GB", " GB")
 }
 
 /// How fast that is on average, in megabits a second with one decimal, rounded down.
@@ -74,6 +87,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_taken_away_has_a_minus_and_is_grouped_too() {
+        let shown = |number| signed(number).replace('\u{202f}', " ");
+        assert_eq!(
+            (shown(-1_500).as_str(), shown(1_500).as_str(), shown(0).as_str()),
+            ("\u{2212}1 500", "1 500", "0")
+        );
+        assert_eq!(shown(i64::MIN), "\u{2212}9 223 372 036 854 775 808");
+    }
+
+    #[test]
     fn a_moment_is_shown_to_the_minute() {
         assert_eq!(time(&"2026-07-06T12:34:56Z".parse().unwrap()), "2026-07-06 12:34");
     }
@@ -98,6 +121,10 @@ mod tests {
         assert_eq!(shown(12_349_999_999), "12.34 GB");
         assert_eq!(shown(999_999_999), "0.99 GB");
         assert_eq!(shown(96_624_000_000_001), "96 624 GB");
+        assert_eq!(
+            [0, 2_500_000_000, 50_000_000_000, 100_000_000_000].map(round_gigabytes),
+            ["0 GB", "2.50 GB", "50 GB", "100 GB"]
+        );
     }
 
     #[test]

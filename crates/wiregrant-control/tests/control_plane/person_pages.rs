@@ -109,14 +109,14 @@ async fn what_goes_wrong_with_a_device_is_told_beside_what_was_typed() {
     browser.post("/devices", &[("public_key", &device_key(60))]).await.ok();
     let page = browser.post("/devices", &[("public_key", &device_key(61))]).await;
     assert!(
-        page.status.as_u16() == 409 && page.body.contains("all the devices it is good for"),
+        page.status.as_u16() == 409 && page.body.contains("All devices of this code are given out"),
         "{}",
         page.body
     );
     let mut other = Browser::new(&plane);
     redeem(&mut other, &codes[1]).await;
     let page = other.post("/devices", &[("public_key", &device_key(60))]).await;
-    assert!(page.body.contains("is or was another device"), "{}", page.body);
+    assert!(page.body.contains("belongs, or once belonged, to another device"), "{}", page.body);
     let others = format!("/devices/{}/remove", BASE64URL_NOPAD.encode(&[60; 32]));
     assert_eq!(other.post(&others, &[]).await.status.as_u16(), 404);
 }
@@ -221,8 +221,8 @@ async fn refused_device(
 
 #[tokio::test]
 async fn a_code_that_is_used_up_or_has_expired_and_a_full_place_are_told_in_every_language() {
-    let full: Told = ["no room at this place", "нет свободных мест", "در این مکان جایی نیست", "没有空位"];
-    let used_up: Told = ["all the devices", "уже выданы все", "استفاده شده است", "名额已用完"];
+    let full: Told = ["no room at this place", "всё занято", "در این مکان جایی نیست", "没有空位"];
+    let used_up: Told = ["All devices of this code", "уже выданы все", "استفاده شده است", "名额已用完"];
     let expired: Told = ["has expired", "истёк", "مهلت این کد تمام شده", "已过期"];
     let no_key: Told =
         ["not a WireGuard public key", "не открытый ключ", "کلید عمومی وایرگارد نیست", "不是 WireGuard 公钥"];

@@ -1,6 +1,7 @@
 //! A grant's public report: what the money did, as a page, as JSON and as CSV, all from the same values.
 
 mod epoch_report;
+mod payout_state;
 mod sample;
 mod share;
 
@@ -10,80 +11,20 @@ use askama::Template;
 use serde::Serialize;
 use wiregrant_core::statement::Statement;
 use wiregrant_core::terms::Terms;
-use wiregrant_core::{BatchId, Bytes, FactError, GrantId, LocationId, OperatorId, Sats, Timestamp, Units};
+use wiregrant_core::{Bytes, FactError, GrantId, LocationId, OperatorId, Sats, Timestamp, Units};
 
 use super::chart::{Chart, Column, MAX_SERIES};
 use super::frame::Frame;
 use super::show::{self, grouped};
 
 pub use epoch_report::{EpochPage, NodeReport};
+pub use payout_state::PayoutState;
 pub use share::Share;
 
 /// Below any of these a grant's numbers show how the thing works, and are no way to pay people.
 const PRODUCTION_UNIT_BYTES: u64 = Terms::DEFAULT_UNIT_BYTES;
 const PRODUCTION_FLOOR: u64 = Terms::DEFAULT_FLOOR;
 const GB: u128 = 1_000_000_000;
-
-/// What became of an operator's sats of one epoch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
-pub enum PayoutState {
-    /// Less than the least payout, or nothing: it is brought to the next epoch.
-    Nothing,
-    /// Waits for a batch.
-    Payable,
-    /// It is held: the record says why.
-    Held,
-    /// It was forfeited: its sats are back in the grant.
-    Forfeited,
-    /// A batch holds it.
-    InBatch {
-        /// Which.
-        batch: BatchId,
-    },
-    /// A batch has paid it: its transaction is six blocks deep.
-    Paid {
-        /// Which.
-        batch: BatchId,
-        /// By this transaction.
-        txid: String,
-    },
-}
-
-impl std::fmt::Display for PayoutState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Nothing => f.write_str("nothing to pay"),
-            Self::Payable => f.write_str("payable"),
-            Self::Held => f.write_str("held"),
-            Self::Forfeited => f.write_str("forfeited, back in the grant"),
-            Self::InBatch { batch } => write!(f, "in batch {batch}"),
-            Self::Paid { batch, .. } => write!(f, "paid by batch {batch}"),
-        }
-    }
-}
-
-impl PayoutState {
-    /// The class of its mark.
-    #[must_use]
-    pub fn class(&self) -> &'static str {
-        match self {
-            Self::Nothing => "idle",
-            Self::Held | Self::Forfeited => "bad",
-            Self::Payable | Self::InBatch { .. } => "warn",
-            Self::Paid { .. } => "good",
-        }
-    }
-
-    /// The transaction that paid.
-    #[must_use]
-    pub fn txid(&self) -> Option<&str> {
-        match self {
-            Self::Paid { txid, .. } => Some(txid),
-            _ => None,
-        }
-    }
-}
 
 /// An operator's line of one epoch.
 #[derive(Debug, Clone, Serialize)]
@@ -353,7 +294,7 @@ impl GrantReport {
         if !others.is_empty() {
             names.push("elsewhere".to_owned());
         }
-        Chart::stacked(&names, &columns, |bytes| show::gigabytes(Bytes::new(bytes).unwrap_or(Bytes::MAX)))
+        Chart::stacked(&names, &columns, show::round_gigabytes)
     }
 
     /// What the chart shows, in a sentence.
