@@ -155,8 +155,9 @@ impl Browser {
         self.evaluate(&format!("{shown}.scrollIntoView({{ block: 'center', behavior: 'instant' }})"))?;
         // The mouse meets what was drawn last, which a picture waits for.
         self.screenshot()?;
+        // What breaks into two lines has two places, and nothing of it may lie in the middle of both.
         let place = self.evaluate(&format!(
-            "(({{ x, y, width, height }}) => ({{ x: x + width / 2, y: y + height / 2 }}))({shown}.getBoundingClientRect())"
+            "(({{ x, y, width, height }}) => ({{ x: x + width / 2, y: y + height / 2 }}))({shown}.getClientRects()[0])"
         ))?;
         for kind in ["mousePressed", "mouseReleased"] {
             let event =
@@ -292,8 +293,17 @@ impl Browser {
     /// The one file that was downloaded, once it is whole; it is taken out of the folder.
     ///
     /// # Errors
-    /// When there is none for a while.
+    /// When there is none for a while, or it is no text.
     pub fn downloaded(&self) -> Result<(String, String)> {
+        let (name, bytes) = self.downloaded_bytes()?;
+        Ok((name, String::from_utf8(bytes)?))
+    }
+
+    /// The same of a file that is no text.
+    ///
+    /// # Errors
+    /// As [`Self::downloaded`].
+    pub fn downloaded_bytes(&self) -> Result<(String, Vec<u8>)> {
         eventually("a download", MOMENT, &[], || {
             for entry in std::fs::read_dir(&self.downloads)? {
                 let path = entry?.path();
@@ -302,13 +312,13 @@ impl Browser {
                 if name.ends_with(".crdownload") || name.starts_with('.') {
                     continue;
                 }
-                let text = std::fs::read_to_string(&path)?;
+                let bytes = std::fs::read(&path)?;
                 // It keeps its place with an empty file until then.
-                if text.is_empty() {
+                if bytes.is_empty() {
                     continue;
                 }
                 std::fs::remove_file(&path)?;
-                return Ok(Some((name, text)));
+                return Ok(Some((name, bytes)));
             }
             Ok(None)
         })

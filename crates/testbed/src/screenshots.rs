@@ -24,6 +24,15 @@ const PICTURES: &[Picture] = &[
     ("grant", Theme::Light, Window::PHONE, "grant-phone"),
     ("operator_payouts", Theme::Dark, Window::PHONE, "payouts-phone-dark"),
     ("codes.made", Theme::Light, Window::DESKTOP, "codes"),
+    ("operator_nodes", Theme::Light, Window::DESKTOP, "nodes"),
+    ("funder", Theme::Dark, Window::DESKTOP, "funder-dark"),
+    ("new_batch", Theme::Light, Window::PHONE, "new-batch-phone"),
+    ("batch", Theme::Light, Window::DESKTOP, "batch"),
+    ("admin", Theme::Light, Window::DESKTOP, "admin"),
+    ("admin_grants", Theme::Light, Window::DESKTOP, "grants"),
+    ("grant_terms", Theme::Light, Window::DESKTOP, "new-grant"),
+    ("admin_grant", Theme::Dark, Window::PHONE, "admin-grant-phone-dark"),
+    ("organisations", Theme::Light, Window::DESKTOP, "organisations"),
     ("decisions", Theme::Light, Window::DESKTOP, "decisions"),
 ];
 

@@ -143,7 +143,19 @@ impl World {
     /// # Errors
     /// When its file is gone.
     pub fn operator_token(&self) -> Result<String> {
-        let path = self.folder.path().join("operator.token");
+        self.token("operator.token")
+    }
+
+    /// What the distributor signs in with.
+    ///
+    /// # Errors
+    /// When its file is gone.
+    pub fn distributor_token(&self) -> Result<String> {
+        self.token("distributor.token")
+    }
+
+    fn token(&self, file: &str) -> Result<String> {
+        let path = self.folder.path().join(file);
         let token = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         Ok(token.trim().to_owned())
     }

@@ -1,7 +1,7 @@
 //! The demo: from an access code to a settled Bitcoin payment, on real traffic, with every number compared.
 
 pub mod equalities;
-mod funder;
+pub mod funder;
 pub mod outcome;
 pub mod regtest;
 mod story;

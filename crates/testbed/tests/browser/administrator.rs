@@ -1,5 +1,6 @@
-//! A grant's story: an administrator sets it up, an operator is approved, a line is held and released, codes are made; then its funder
-//! approves the statement and exports a batch. Nobody types a command on the way.
+//! A grant's story: an administrator sets it up, an operator is approved, a line is held and released, something is found, codes are
+//! made, by the distributor too; then its funder approves the statement and pays it with a wallet of their own. Nobody types a command
+//! on the way.
 
 use testbed::browser::{Scripts, Setup, Window};
 use testbed::control_plane;
@@ -11,6 +12,7 @@ use testbed::world::{DISTRIBUTOR, GRANT, OPERATOR, World};
 use wiregrant_core::Sats;
 use wiregrant_core::api::Grant;
 
+use crate::distributor;
 use crate::funder;
 use crate::support::{LIMIT, programs, turn};
 use crate::watched::Watched;
@@ -126,15 +128,25 @@ fn earns(world: &mut World) {
     .unwrap();
 }
 
-/// A line is held with a reason, and released again.
-fn holds_and_releases(admin: &Watched) {
-    for (button, status) in [("hold", "held until it is released"), ("release", "more people must approve")] {
-        open(admin, "/admin/decisions");
-        admin.click("#lines + table details summary").unwrap();
-        admin.type_into("#lines + table input[name=reason]", "looked-at").unwrap();
-        admin.click(&format!("#lines + table button[value={button}]")).unwrap();
-        admin.shows("#lines + table", status).unwrap();
-    }
+/// A line is held with a reason, and released again; a finding about its node holds it once more.
+fn holds_finds_and_releases(world: &World, admin: &Watched) {
+    decides(admin, "hold", "held until it is released");
+    decides(admin, "release", "more people must approve");
+    admin.click(&format!("#finding-node option[value='{}']", world.node_id)).unwrap();
+    admin.type_into("#finding-reason", "inflated").unwrap();
+    admin.type_into("#finding-detail", "more than its link carries").unwrap();
+    admin.click("form[action='/admin/findings'] button").unwrap();
+    admin.shows("#findings + table", "more than its link carries").unwrap();
+    admin.shows("#lines + table", "held until it is released").unwrap();
+    decides(admin, "release", "more people must approve");
+}
+
+fn decides(admin: &Watched, button: &str, status: &str) {
+    open(admin, "/admin/decisions");
+    admin.click("#lines + table details summary").unwrap();
+    admin.type_into("#lines + table input[name=reason]", "looked-at").unwrap();
+    admin.click(&format!("#lines + table button[value={button}]")).unwrap();
+    admin.shows("#lines + table", status).unwrap();
 }
 
 #[test]
@@ -146,6 +158,7 @@ fn an_administrator_sets_a_grant_up_and_its_funder_pays_it_all_in_browsers() {
     sets_a_grant_up(&admin);
     takes_an_operator_in(&world, &admin);
     makes_codes(&admin);
+    distributor::makes_cards(&world);
 
     admin.click("a[href='/admin/organisations']").unwrap();
     admin.click("details:has(form[action='/admin/funders']) summary").unwrap();
@@ -159,8 +172,8 @@ fn an_administrator_sets_a_grant_up_and_its_funder_pays_it_all_in_browsers() {
     earns(&mut world);
 
     let mut admin = signed_in(&world, &world.network.web, &DESKTOP, token.trim(), "/admin");
-    holds_and_releases(&admin);
+    holds_finds_and_releases(&world, &admin);
     admin.check();
     drop(admin);
-    funder::pays(&world, &funder);
+    funder::pays(&mut world, &funder);
 }

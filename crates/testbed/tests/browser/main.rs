@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod administrator;
 #[cfg(test)]
+mod distributor;
+#[cfg(test)]
 mod every_page;
 #[cfg(test)]
 mod funder;

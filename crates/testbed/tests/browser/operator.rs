@@ -1,8 +1,11 @@
-//! An operator's story: signs in, sees the node that serves, enrols another with the one line, and watches the page turn.
+//! An operator's story: signs in, sees the node that serves, enrols another with the one line, watches the page turn, and signs with
+//! their own key where they are paid from now on.
 
 use testbed::browser::{Scripts, Setup, Window};
 use testbed::control_plane;
+use testbed::demo::regtest;
 use testbed::node::{Node, Pace};
+use testbed::process;
 use testbed::world::{OPERATOR, World};
 
 use crate::support::{programs, turn};
@@ -18,8 +21,28 @@ fn signed_in(world: &World, setup: &Setup, token: &str, path: &str) -> Watched {
     browser
 }
 
+/// Runs the command that the page shows, with an address and the key where it lies, and gives the page what it prints.
+fn changes_the_destination(world: &World, browser: &Watched) {
+    let address = regtest::nobodys_address(0x33);
+    let command = browser.text_of("#sign").unwrap();
+    let arguments =
+        command.strip_prefix("wiregrant ").expect("a command to copy").replace("YOUR-ADDRESS", &address);
+    let mut sign = world.network.control.command(&world.programs.cli);
+    sign.args(arguments.split_whitespace()).current_dir(world.folder());
+    let note = process::run(&mut sign).expect("the command that the page shows");
+    browser.type_into("#destination", "not a note").unwrap();
+    browser.click("main form button.primary").unwrap();
+    browser.find("#destination-error").unwrap();
+    // As it is copied from a terminal: without the end of the last line.
+    browser.type_into("#destination", &format!("\u{e009}a\u{e000}{}", note.trim_end())).unwrap();
+    browser.click("main form button.primary").unwrap();
+    browser.shows("main", "until then you are paid at the one before").unwrap();
+    assert_eq!(browser.text_of("#pay").unwrap(), address);
+}
+
 #[test]
-fn an_operator_enrols_a_node_on_a_desktop_and_sees_it_on_a_phone_without_javascript() {
+fn an_operator_enrols_a_node_on_a_desktop_and_on_a_phone_without_javascript_sees_it_and_changes_where_they_are_paid()
+ {
     let _turn = turn();
     let world = World::new(programs(), 1, PACE, None, &|_| {}).expect("a world");
     let token = world.operator_token().unwrap();
@@ -54,6 +77,7 @@ fn an_operator_enrols_a_node_on_a_desktop_and_sees_it_on_a_phone_without_javascr
         browser.arrives(&format!("/operators/{OPERATOR}/{page}")).unwrap();
         browser.shows("h1", OPERATOR).unwrap();
     }
+    changes_the_destination(&world, &browser);
     browser.check();
     drop(second);
 }

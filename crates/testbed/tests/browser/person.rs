@@ -23,7 +23,7 @@ fn world() -> World {
 }
 
 /// What an independent decoder reads in a picture.
-fn decoded(world: &World, picture: &[u8]) -> String {
+pub fn decoded(world: &World, picture: &[u8]) -> String {
     let path = world.logs.join("code.png");
     std::fs::write(&path, picture).unwrap();
     let mut zbarimg = Command::new("zbarimg");
