@@ -8,6 +8,7 @@ use transparency_log::Hash;
 use wiregrant_core::allotment::{Level, Period};
 use wiregrant_core::api::{ApplicationState, LineDecisionKind, NodeState, Pause};
 use wiregrant_core::ledger::{Account, TransferKind};
+use wiregrant_core::note::Origin;
 use wiregrant_core::socks5::Socks5Username;
 use wiregrant_core::usage_report::{Backend, Class};
 use wiregrant_core::{
@@ -88,6 +89,7 @@ text_columns!(
     LocationId,
     NodeId,
     OperatorId,
+    Origin,
     Class,
     Backend,
     Level,

@@ -5,6 +5,8 @@ mod catching_up;
 #[cfg(test)]
 mod chain;
 #[cfg(test)]
+mod former_origins;
+#[cfg(test)]
 mod forward;
 #[cfg(test)]
 mod from_operator_to_payout;

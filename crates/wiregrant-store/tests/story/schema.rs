@@ -15,7 +15,7 @@ use wiregrant_store::{
 use crate::support::{Database, at, id};
 
 /// Tables whose rows are never changed and never deleted.
-const APPEND_ONLY: [&str; 20] = [
+const APPEND_ONLY: [&str; 23] = [
     "approvals",
     "batch_lines",
     "batches",
@@ -26,6 +26,9 @@ const APPEND_ONLY: [&str; 20] = [
     "destinations",
     "evidence",
     "findings",
+    "former_checkpoints",
+    "former_entries",
+    "former_origins",
     "grant_terms",
     "ledger_transfers",
     "line_decisions",
@@ -79,7 +82,7 @@ async fn both_databases_have_the_same_tables_columns_and_primary_keys() {
     let differences: Vec<_> = of_sqlite.symmetric_difference(&of_postgres).collect();
     assert!(differences.is_empty(), "{differences:#?}");
     let tables: BTreeSet<_> = of_sqlite.iter().map(|(table, ..)| table.as_str()).collect();
-    assert_eq!(tables.len(), 56, "{tables:?}");
+    assert_eq!(tables.len(), 59, "{tables:?}");
     for table in tables {
         let keyed = of_sqlite.iter().any(|(of, _, _, place)| of == table && *place > 0);
         assert!(keyed, "{table} has no primary key");
@@ -104,6 +107,11 @@ async fn fill(store: &Store) {
     let entries: Vec<_> = (0..256).map(|n| format!("report {n}")).collect();
     write.append(Log::Reports, &entries).await.unwrap();
     write.put_checkpoint(Log::Reports, 256, "checkpoint").await.unwrap();
+    // An origin ended, and the next one has a log and a checkpoint again.
+    write.append(Log::Record, &["operator first -".to_owned()]).await.unwrap();
+    write.end_origin(&id("grants.example/first"), at(1)).await.unwrap();
+    write.append(Log::Record, &["operator second -".to_owned()]).await.unwrap();
+    write.put_checkpoint(Log::Reports, 256, "another checkpoint").await.unwrap();
     write.put_public_note("a note").await.unwrap();
     write.insert_operator(&id("nordlicht"), None, at(1)).await.unwrap();
     let hash = Hash::of(b"a note");
@@ -265,7 +273,8 @@ fn attacks(table: &str) -> [String; 2] {
         "derived_addresses" => "batch",
         "name_proofs" => "proof",
         "rekeys" => "node",
-        "log_entries" | "log_subtrees" => "idx",
+        "log_entries" | "log_subtrees" | "former_entries" => "idx",
+        "former_origins" => "origin",
         "batch_lines" => "address",
         "declarations" => "content",
         _ => "note",
