@@ -6,7 +6,9 @@ mod support;
 use std::fs;
 use std::path::PathBuf;
 
-use support::record::{Entry, ORIGIN, Story, checkpoint, cosign, key, reports_root, witness};
+use support::record::{
+    Entry, ORIGIN, Story, checkpoint, continuing, cosign, key, publish_continuing, reports_root, witness,
+};
 use support::server::{Answer, Server};
 use support::{Run, wiregrant};
 use tempfile::TempDir;
@@ -208,20 +210,6 @@ fn a_mirror_keeps_what_leads_from_one_key_to_the_next() {
     assert_eq!(wiregrant(["verify", "--state-dir", &state, &copy]).code, 0);
 }
 
-/// A log under another name, that says it continues one.
-fn continuing(story: &Story, size: usize, root: transparency_log::Hash, seed: u8) -> Story {
-    let log_key = key("grants.example/record-2", seed);
-    let reports_key = key("grants.example/record-2/reports", seed);
-    let lines = [
-        format!("continues {ORIGIN} {size} {root}"),
-        format!("key log {}", log_key.verifier()),
-        format!("key statement {}", story.statement_key.verifier()),
-        "operator vega -".to_owned(),
-    ];
-    let entries = lines.into_iter().map(Entry::Line).collect();
-    Story { log_key, reports_key, entries, reports: Vec::new(), ..story.clone() }
-}
-
 #[test]
 fn a_log_that_continues_another_is_followed_under_the_pinned_key_and_says_what_it_does_not_show() {
     let world = World::new();
@@ -232,13 +220,13 @@ fn a_log_that_continues_another_is_followed_under_the_pinned_key_and_says_what_i
     for state in ["fewer", "other root", "other key", "good"] {
         world.holds(state);
     }
-    world.publish(&continuing(&story, size - 1, root, 1), &[]);
+    world.publish(&continuing(&story, 0, (size - 1, root), 1), &[]);
     world.finds("fewer", "which were seen of it");
-    world.publish(&continuing(&story, size, EMPTY_ROOT, 1), &[]);
+    world.publish(&continuing(&story, 0, (size, EMPTY_ROOT), 1), &[]);
     world.finds("other root", "continues");
-    world.publish(&continuing(&story, size, root, 9), &[]);
+    world.publish(&continuing(&story, 0, (size, root), 9), &[]);
     world.finds("other key", "log key");
-    let second = continuing(&story, size + 5, root, 1);
+    let second = continuing(&story, 0, (size + 5, root), 1);
     world.publish(&second, &[]);
     let run = world.verify_with("good", &[]);
     assert!(
@@ -252,4 +240,93 @@ fn a_log_that_continues_another_is_followed_under_the_pinned_key_and_says_what_i
     let unnamed = Story { entries: second.entries[1..].to_vec(), ..second };
     world.publish(&unnamed, &[]);
     world.finds("fewer", "log key");
+}
+
+#[test]
+fn what_is_carried_over_of_a_log_is_verified_as_that_log_was_and_held_against_what_was_seen_of_it() {
+    let world = World::new();
+    let story = Story::honest();
+    let entries = story.logged().0;
+    let (size, root) = (entries.len(), reports_root(&entries, entries.len()));
+    world.publish(&story, &[]);
+    for state in ["whole", "less", "changed", "more than it had"] {
+        world.holds(state);
+    }
+    let public = world.path("public");
+    let whole = continuing(&story, size, (size, root), 1);
+    publish_continuing(&public, &whole, &story);
+    for state in ["whole", "never here"] {
+        let run = world.verify_with(state, &[]);
+        let told = run.json()["not_checked"].to_string();
+        assert!(run.code == 0 && told.contains("carries over of it"), "{state}: {run:?}");
+        assert_eq!(run.json()["statements"], 2, "{state}: the money of the log before is seen: {run:?}");
+    }
+    world.holds("whole");
+    // Less than what was there, and more than what was seen: what is there is that of the log before.
+    publish_continuing(&public, &continuing(&story, size - 2, (size, root), 1), &story);
+    let told = world.verify_with("less", &[]);
+    assert!(told.code == 0 && told.json()["not_checked"].to_string().contains("2 of the"), "{told:?}");
+    let mut changed = entries.clone();
+    changed.push("operator denebola -".to_owned());
+    let other = reports_root(&changed, changed.len());
+    changed.swap(13, 14);
+    let mut next = continuing(&story, size, (size + 1, other), 1);
+    next.entries.splice(2..2 + size, changed.into_iter().map(Entry::Line));
+    publish_continuing(&public, &next, &story);
+    world.finds("changed", "which was seen");
+    world.finds("new here", "carried over: root");
+    publish_continuing(&public, &continuing(&story, size, (size - 1, root), 1), &story);
+    world.finds("new here", "carried over");
+    // It ends with the new log's own statement key.
+    let endless = Story { entries: whole.entries[..size + 2].to_vec(), ..whole };
+    publish_continuing(&public, &endless, &story);
+    world.finds("new here", "statement key");
+}
+
+#[test]
+fn a_log_carries_over_one_that_carried_over_another() {
+    let world = World::new();
+    let story = Story::honest();
+    let entries = story.logged().0;
+    let (size, root) = (entries.len(), reports_root(&entries, entries.len()));
+    world.publish(&story, &[]);
+    world.holds("from the first");
+    let second = continuing(&story, size, (size, root), 1);
+    let public = world.path("public");
+    publish_continuing(&public, &second, &story);
+    world.holds("from the second");
+    let lines = second.logged().0;
+    let whole = reports_root(&lines, lines.len());
+    let mut third = continuing(&second, lines.len(), (lines.len(), whole), 1);
+    let (log_key, statement_key) = (key("grants.example/3", 1), key("grants.example/3/statement", 4));
+    let last = third.entries.len() - 2;
+    third.entries[0] = Entry::Line(format!("continues {} {} {whole}", second.log_key.name(), lines.len()));
+    third.entries[1] = Entry::Line(format!("key log {}", log_key.verifier()));
+    third.entries[last] = Entry::Line(format!("key statement {}", statement_key.verifier()));
+    let third = Story { log_key, reports_key: key("grants.example/3/reports", 1), statement_key, ..third };
+    publish_continuing(&public, &third, &story);
+    for state in ["from the first", "from the second", "never here"] {
+        world.holds(state);
+    }
+}
+
+#[test]
+fn a_mirror_puts_no_log_over_the_copy_of_one_that_it_continues() {
+    let world = World::new();
+    let story = Story::honest();
+    let entries = story.logged().0;
+    let (size, root) = (entries.len(), reports_root(&entries, entries.len()));
+    world.publish(&story, &[]);
+    let mirror = |to: &str| {
+        let (copy, state) = (world.path(to), world.path("mirror"));
+        let fixed = ["mirror", "--json", "--state-dir", state.to_str().unwrap(), &world.server.url()];
+        wiregrant(fixed.into_iter().chain([copy.to_str().unwrap()]))
+    };
+    assert_eq!(mirror("copy").code, 0);
+    publish_continuing(&world.path("public"), &continuing(&story, size, (size, root), 1), &story);
+    let refused = mirror("copy");
+    assert!(refused.code != 0 && refused.err.contains("name a new folder"), "{refused:?}");
+    let vkey = fs::read_to_string(world.path("copy/log/vkey")).unwrap();
+    assert!(vkey.starts_with(&format!("{ORIGIN}+")), "{vkey}");
+    assert_eq!(mirror("next copy").code, 0);
 }

@@ -370,9 +370,14 @@ class Record:
         self.folder, self.log, self.reports = folder, log, reports
         self.statement_key, self.log_key, self.log_keys, self.node_keys, self.statement_keys = None, None, [], {}, []
         self.operators, self.nodes, self.grants, self.batches, self.paid, self.held = {}, {}, {}, {}, {}, {}
+        self.before, self.begins, self.carried, self.named = None, {}, [], log.origin
         for place, entry in enumerate(log.entries):
             require(len(entry) <= 1000 and entry.isascii(), f"entry {place} is no entry")
             fields = entry.decode().split(" ")
+            own = f"{log.origin}/statement"
+            ends = fields[:2] == ["key", "statement"] and fields[-1].split("+")[0] == own
+            if self.carrying(place) and not ends:
+                self.carried.append(log.leaves[place])
             act = getattr(self, "on_" + fields[0].replace("-", "_"), None)
             try:
                 require(act, "an entry that is not known")
@@ -382,6 +387,20 @@ class Record:
             except Finding as finding:
                 raise Finding(f"entry {place} {entry.decode()!r}: {finding}") from None
         require(self.log_key and self.log_key.text == log.key.text, "the newest key the record names is another one")
+        require(not self.before or not self.before[0], "no statement key ends what is carried over")
+
+    def carrying(self, place):
+        """Whether an entry is one of the log before, carried over."""
+        return place > 1 and self.before and self.before[0]
+
+    def root_of(self, origin, size):
+        """The root of this log, or of one that is carried over."""
+        if origin == self.log.origin:
+            return self.log.root_at(size)
+        require(origin in self.begins, "a log that is not carried over")
+        begin = self.begins[origin]
+        require(begin + size <= len(self.carried), "more of a log than is carried over")
+        return root(self.carried[begin : begin + size])
 
     def note(self, digest, *keys):
         """A note under its hash, signed by one of these keys; by the statement key where none is named."""
@@ -410,6 +429,9 @@ class Record:
         require(role in ("log", "statement"), "a role that is not known")
         if role == "log":
             key = Key(vkey)
+            if self.carrying(place):
+                require(key.name in self.begins, "a log key of another log")
+                return
             require(key.name == self.log.origin and vkey not in self.log_keys, "no key that this log may go on with")
             if self.log_key:
                 self.handed_over(place)
@@ -419,6 +441,15 @@ class Record:
             require(all(vkey != key.text for key in self.statement_keys), "a statement key comes back")
             self.statement_key = Key(vkey)
             self.statement_keys.append(self.statement_key)
+            if self.before:
+                log = self.statement_key.name.removesuffix("/statement")
+                if log in self.begins or log == self.log.origin:
+                    self.named = log
+                if self.carrying(place) and log == self.log.origin:
+                    _, size, old_root = self.before
+                    require(len(self.carried) <= size, "more is carried over than the log before had")
+                    require(len(self.carried) < size or root(self.carried) == old_root, "it had another root")
+                    self.before = (False, size, old_root)
         require(self.log_key, "`key log` is not the first entry")
 
     def handed_over(self, place):
@@ -433,7 +464,14 @@ class Record:
         require(self.log.root_at(size) == hash_of(lines[2]), "the last checkpoint is of another history")
 
     def on_continues(self, place, origin, size, old_root):
-        require(place == 0 and number(size) >= 0 and hash_of(old_root), "`continues` is not the first entry")
+        hash_of(old_root)
+        if self.carrying(place):
+            first = max(self.begins.values())
+            require(len(self.carried) == first + 1, "`continues` is not the first entry of its log")
+            self.begins[origin], self.named = first + 2, origin
+            return
+        require(place == 0, "`continues` is not the first entry")
+        self.before, self.begins, self.named = (True, number(size), hash_of(old_root)), {origin: 0}, origin
 
     def on_operator(self, place, operator, vkey):
         self.operators.setdefault(identifier(operator), 0)
@@ -451,7 +489,7 @@ class Record:
         lines = self.note(digest, former).split("\n")
         require(len(lines) == 8 and lines[7] == "" and lines[0] == "wiregrant/rekey/v1", "no rekey note")
         expected = [
-            f"log {self.log.key.name}", f"node {node}", f"operator {self.nodes[node]}", f"former {former.text}", f"vkey {vkey}",
+            f"log {self.named}", f"node {node}", f"operator {self.nodes[node]}", f"former {former.text}", f"vkey {vkey}",
         ]
         require(lines[1:6] == expected and vkey != former.text, "the rekey note says something else")
         require(lines[6].startswith("time ") and unix_seconds(lines[6][5:]), "no time")
@@ -479,7 +517,7 @@ class Record:
     def on_terms(self, place, grant, digest, first):
         g = self.grants.setdefault(identifier(grant), {"terms": [], "sums": [], "stays": {}, "statements": [], "forfeited": 0})
         lines = Lines(self.note(digest), "terms")
-        require(lines.one("log") == self.log.origin, "terms of another log")
+        require(lines.one("log") == self.named, "terms of another log")
         lines.one("network")
         require(lines.one("grant") == grant, "terms of another grant")
         require(lines.one("previous") == (g["terms"][-1][1] if g["terms"] else "-"), "terms leave some out")
@@ -511,7 +549,7 @@ class Record:
     def on_statement(self, place, grant, epoch, digest):
         g = self.grant(grant)
         s, last = parse_statement(self.note(digest)), g["statements"][-1] if g["statements"] else None
-        require((s["log"], s["grant"]) == (self.log.origin, grant), "a statement of another log or grant")
+        require((s["log"], s["grant"]) == (self.named, grant), "a statement of another log or grant")
         require(s["epoch"] == number(epoch) == len(g["statements"]) + 1, "an epoch is left out")
         require(s["previous"] == (last["digest"] if last else "-"), "previous is not the last statement")
         require(not last or s["network"] == last["network"], "another network")
@@ -578,12 +616,13 @@ class Record:
         require(self.batches.get(batch, [0, 0])[1] == "frozen", "no frozen batch")
         self.batches[batch][1] = "paid"
         lines = Lines(self.note(self.batches[batch][0], *self.statement_keys), "batch")
-        require(lines.one("log") == self.log.origin, "a batch of another log")
+        origin = lines.one("log")
+        require(origin == self.log.origin or origin in self.begins, "a batch of another log")
         lines.one("network")
         require(lines.one("batch") == batch, "another batch")
         lines.one("replaces")
         size, digest = lines.one("record", 2)
-        require(self.log.root_at(number(size)) == hash_of(digest), "the record had another root")
+        require(self.root_of(origin, number(size)) == hash_of(digest), "the record had another root")
         lines.one("salt")
         total = 0
         for operator, grant, epoch, value, _, sequence in lines.many("line", 6, 3):

@@ -124,6 +124,33 @@ fn both_follow_a_log_key_under_the_last_checkpoint_of_the_one_before_and_no_othe
     cases.both_find_all_but_the_first();
 }
 
+#[test]
+fn both_read_what_a_log_carries_over_of_the_one_before() {
+    let (mut cases, story) = (Cases::new(), Story::honest());
+    let lines = story.logged().0;
+    let (size, root) = (lines.len(), record::reports_root(&lines, lines.len()));
+    let whole = record::continuing(&story, size, (size, root), 1);
+    let with = |at: usize, line: String| {
+        let mut entries = whole.entries.clone();
+        entries[at] = Entry::Line(line);
+        Story { entries, ..whole.clone() }
+    };
+    let stranger = key("grants.example/other", 1).verifier();
+    let other_statement_key = key("grants.example/other/statement", 9).verifier();
+    for (what, next) in [
+        ("the whole of it", whole.clone()),
+        ("more than it had", record::continuing(&story, size, (size - 1, root), 1)),
+        ("with another root", record::continuing(&story, size, (size, record::reports_root(&lines, 3)), 1)),
+        ("under another log key", with(2, format!("key log {stranger}"))),
+        ("without an end", with(size + 2, format!("key statement {other_statement_key}"))),
+        ("a third log", with(5, format!("continues other.example/record 0 {root}"))),
+    ] {
+        let public = cases.add(what, &next);
+        record::publish_continuing(&public, &next, &story);
+    }
+    cases.both_find_all_but_the_first();
+}
+
 /// Numbers that look like chance and are the same in every run (SplitMix64).
 fn chance(seed: &mut u64, most: u64) -> u64 {
     *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -23,7 +23,7 @@ use passed::PassedLines;
 use super::Everywhere;
 use crate::private_file::{MAX_SECRET_BYTES, read_text};
 use crate::table::{Column, facts, or_dash, table, thousands};
-use crate::verify::{Memory, TrustedKeys};
+use crate::verify::{Carried, Memory, TrustedKeys};
 
 /// The longest PSBT file that is read.
 const MAX_PSBT_BYTES: u64 = 16 * 1024 * 1024;
@@ -139,7 +139,13 @@ impl Check {
             replaced::check(old, &checked, passed.coins_of(old), &psbt)?;
         }
         let is_void = |batch: &BatchId| public.as_ref().is_some_and(|public| public.record.is_void(batch));
-        passed.check(batch, &checked, &followed.derived, is_void)?;
+        passed.check(batch, &checked, &followed.derived, &is_void)?;
+        // What passed under a log that this one continues, and may be in what that has lost, is paid no second time.
+        let before = public.as_ref().and_then(|public| public.record.log_keys().before());
+        for log in before.into_iter().flat_map(Carried::logs) {
+            let passed = PassedLines::open(memory.passed_lines(log))?;
+            passed.check(batch, &checked, &followed.derived, &is_void)?;
+        }
         passed.keep(batch, &checked, followed.derived)?;
         let answer = answer(batch, &checked, &exceptions, &not_checked);
         everywhere.terminal().answer(&answer, || shown(batch, &checked, &exceptions, &not_checked))?;

@@ -59,6 +59,7 @@ impl Mirror {
             Err(reason) => return verify::tell_could_not_check(reason, terminal),
         };
         if let (Some((record, reports)), Source::Copy(copy)) = (&checked.logs, &source) {
+            refuse_another_log(copy, record).with_context(|| format!("{}", self.to.display()))?;
             place(copy, record, reports).with_context(|| format!("{}", self.to.display()))?;
             let pages = pages::copy(copy, record, checked.record.as_ref());
             checked.set_copied(copy.copied());
@@ -101,6 +102,22 @@ fn read_before(copy: &Copy) -> Edge {
         (edge.root() == log.checkpoint.root).then_some(edge)
     };
     known().unwrap_or_else(Edge::empty)
+}
+
+/// Fails where the folder has a copy of a log of another name: it may be the only one that is left of it.
+fn refuse_another_log(copy: &Copy, record: &PublicLog) -> Result<()> {
+    let folder = Source::Folder(copy.folder().to_owned());
+    let (there, new) = match verify::log::published_key(&folder, "log") {
+        Ok(Ok(there)) => (there, &record.verifier),
+        _ => return Ok(()),
+    };
+    anyhow::ensure!(
+        there.name() == new.name(),
+        "this is a copy of {}, and {} is another log, which continues it; keep this copy and name a new folder",
+        there.name(),
+        new.name()
+    );
+    Ok(())
 }
 
 /// Puts what holds in place: the reports log before the record, which speaks of it, and each checkpoint after its tiles.

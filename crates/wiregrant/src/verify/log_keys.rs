@@ -10,6 +10,7 @@ use transparency_log::{Checkpoint, Hash, Verifier};
 use wiregrant_core::note::Origin;
 
 use super::CouldNotCheck;
+use super::carried::Carried;
 use super::difference::Difference;
 use super::finding::{Finding, NO_SUCH_FILE};
 use super::log::{MAX_CHECKPOINT_BYTES, PublicLog};
@@ -26,14 +27,7 @@ pub struct LogKeys {
     /// Where the entry stands that names the last one.
     newest_at: u64,
     /// The log before this one.
-    continues: Option<Continued>,
-}
-
-/// A log that another one continues, and as far as that says.
-struct Continued {
-    origin: Origin,
-    size: u64,
-    root: Hash,
+    before: Option<Carried>,
 }
 
 /// Where the last checkpoint of a former log key lies.
@@ -78,7 +72,17 @@ impl LogKeys {
 
     /// The log says which one it continues.
     pub fn continues(&mut self, origin: &Origin, size: u64, root: Hash) {
-        self.continues = Some(Continued { origin: origin.clone(), size, root });
+        self.before = Some(Carried::new(origin.clone(), size, root));
+    }
+
+    /// The log before this one, as far as this one carries it over.
+    pub fn before(&self) -> Option<&Carried> {
+        self.before.as_ref()
+    }
+
+    /// The same, while it is read.
+    pub fn before_mut(&mut self) -> Option<&mut Carried> {
+        self.before.as_mut()
     }
 
     /// The finding, if the checkpoint is signed by another key than the newest.
@@ -107,13 +111,13 @@ impl LogKeys {
             let origin = record_origin(key, log.prefix);
             let is_same_log = leading.iter().any(|known| known.name() == origin);
             let signed = leading.iter().any(|known| known.public_key() == key.public_key());
-            let continued = self.continues.as_ref().filter(|before| before.origin.as_str() == origin);
+            let continued = self.before.as_ref().filter(|before| before.names(origin));
             match continued {
                 _ if signed && is_same_log => {}
                 Some(before) if signed && log.prefix == "log" => {
-                    found.extend(before.held_against(log, key, memory)?);
+                    found.extend(held_against(before, origin, log, key, memory)?);
                 }
-                // The reports of the log before stay with it: its statements name them.
+                // The reports that statements name are held against them.
                 Some(_) if signed => {}
                 _ => found.push(pin.unfollowed(log.prefix, &log.verifier)),
             }
@@ -123,33 +127,48 @@ impl LogKeys {
 
     /// What nobody can tell from here about the log before this one.
     pub fn not_shown(&self) -> Option<String> {
-        let Continued { origin, size, .. } = self.continues.as_ref()?;
+        let before = self.before.as_ref()?;
+        let (origin, size, carried) = (&before.origin, before.size, before.count());
+        if carried == size {
+            return Some(format!(
+                "what {origin} had beyond the {size} entries that this log carries over of it"
+            ));
+        }
         Some(format!(
-            "the {size} entries of {origin}, which this log continues: it does not show them; a mirror of that log does"
+            "{} of the {size} entries of {origin}, which this log continues: it carries {carried} over and does not show the others; a \
+             mirror of that log does",
+            size.saturating_sub(carried)
         ))
     }
 }
 
-impl Continued {
-    /// The finding, if more was seen of the log before, or something else.
-    fn held_against(
-        &self,
-        log: &PublicLog,
-        key: &Verifier,
-        memory: &Memory,
-    ) -> Result<Option<Finding>, CouldNotCheck> {
-        let Some(kept) = memory.kept(self.origin.as_str(), key)? else { return Ok(None) };
-        let place =
-            format!("/{} entry 0 `continues {} {} {}`", log.prefix, self.origin, self.size, self.root);
-        Ok(if kept.size > self.size {
+/// The finding, if more was seen of a log that is carried over, or something else.
+fn held_against(
+    before: &Carried,
+    origin: &str,
+    log: &PublicLog,
+    key: &Verifier,
+    memory: &Memory,
+) -> Result<Option<Finding>, CouldNotCheck> {
+    let Some(kept) = memory.kept(origin, key)? else { return Ok(None) };
+    let Carried { size, root, .. } = before;
+    let place = format!("/{} entry 0 `continues {} {size} {root}`", log.prefix, before.origin);
+    let is_newest = before.origin.as_str() == origin;
+    let known =
+        before.root_at(origin, kept.size).or_else(|| (is_newest && kept.size == *size).then_some(*root));
+    Ok(match known {
+        Some(root) if root == kept.root => None,
+        Some(root) => {
+            let expected = format!("root {} of the first {} entries, which was seen", kept.root, kept.size);
+            Some(Finding::new("continues", place, expected, root))
+        }
+        // Within what was lost and is known to have been there.
+        None if is_newest && kept.size < *size => None,
+        None => {
             let expected = format!("{} entries or more, which were seen of it", kept.size);
-            Some(Finding::new("continues", place, expected, format!("{} entries", self.size)))
-        } else if kept.size == self.size && kept.root != self.root {
-            Some(Finding::new("continues", place, format!("root {}, which was seen", kept.root), self.root))
-        } else {
-            None
-        })
-    }
+            Some(Finding::new("continues", place, expected, format!("{size} entries")))
+        }
+    })
 }
 
 /// The record's name for a key of either log.

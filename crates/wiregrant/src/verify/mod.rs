@@ -6,6 +6,7 @@
 
 mod audit;
 mod batch;
+mod carried;
 mod chain;
 mod decisions;
 mod difference;
@@ -52,6 +53,7 @@ use repeated::Reports;
 use replay::{Replay, Replayed};
 use source::Source;
 
+pub use carried::Carried;
 pub use memory::Memory;
 pub use replay::Record;
 pub use seen::Seen;

@@ -16,10 +16,11 @@ use super::Beside;
 use super::CouldNotCheck;
 use super::audit::{Audit, Audited};
 use super::batch::{self, Batches};
+use super::carried::Carried;
 use super::chain::Chain;
 use super::decisions::Decisions;
 use super::difference::Difference;
-use super::finding::Findings;
+use super::finding::{Finding, Findings};
 use super::lines::Lines;
 use super::log::PublicLog;
 use super::log_keys::LogKeys;
@@ -164,6 +165,11 @@ impl<'a> Replay<'a> {
     /// What it came to.
     pub fn conclude(mut self) -> Replayed {
         self.findings.extend(self.record.log_keys.newest_signs(self.log));
+        if self.record.log_keys.before().is_some_and(Carried::is_open) {
+            let expected = format!("an entry `key statement {}/statement+...`", self.log.checkpoint.origin);
+            let place = format!("/{}", self.log.prefix);
+            self.findings.push(Finding::new("statement key", place, expected, "none"));
+        }
         Replayed {
             record: self.record,
             findings: self.findings,
@@ -174,8 +180,8 @@ impl<'a> Replay<'a> {
 }
 
 impl Entries for Replay<'_> {
-    fn take(&mut self, number: u64, entry: &str) -> Result<Result<(), FactError>, CouldNotCheck> {
-        let entry: RecordEntry = match entry.parse() {
+    fn take(&mut self, number: u64, text: &str) -> Result<Result<(), FactError>, CouldNotCheck> {
+        let entry: RecordEntry = match text.parse() {
             Ok(entry) => entry,
             Err(e) => return Ok(Err(e)),
         };
@@ -185,6 +191,13 @@ impl Entries for Replay<'_> {
             audit.add_key(node, vkey);
         }
         self.record.logged.take(number, &entry);
+        if number > 1
+            && let Some(before) = self.record.log_keys.before_mut()
+            && before.is_open()
+            && !own_statement_key(before, &entry, &self.log.checkpoint.origin)
+        {
+            before.push(text);
+        }
         let differs = match &entry {
             RecordEntry::Key { .. } | RecordEntry::Continues { .. } => self.of_log(number, &entry)?,
             RecordEntry::Terms { .. }
@@ -206,36 +219,79 @@ fn unknown(what: &str, id: &impl std::fmt::Display) -> Difference {
     Difference::new(what, "one that an earlier entry names", id)
 }
 
+/// Whether an entry names the statement key of the log `own`, before which that log carries another over.
+fn own_statement_key(before: &Carried, entry: &RecordEntry, own: &str) -> bool {
+    let RecordEntry::Key { role: KeyRole::Statement, vkey } = entry else { return false };
+    vkey.parse().is_ok_and(|key| before.ends_with(&key, own))
+}
+
 impl Replay<'_> {
+    /// The log that notes name which are logged here: this one, or the one that is carried over.
+    fn named_log(&self) -> &str {
+        let before = self.record.log_keys.before().and_then(Carried::named_log);
+        before.unwrap_or(self.log.checkpoint.origin.as_str())
+    }
+
     /// Keys, and where this log comes from.
     fn of_log(&mut self, number: u64, entry: &RecordEntry) -> Result<Vec<Difference>, CouldNotCheck> {
         let mut differs = Vec::new();
         match entry {
-            RecordEntry::Continues { .. } if number > 0 => {
-                differs.push(Difference::new("continues", "the first entry", format!("entry {number}")));
-            }
-            RecordEntry::Continues { origin, size, root } => {
+            RecordEntry::Continues { origin, size, root } if number == 0 => {
                 self.continues = true;
                 self.record.log_keys.continues(origin, *size, *root);
-            }
-            RecordEntry::Key { role, vkey } => {
-                let Ok(verifier) = vkey.parse::<Verifier>() else { return Ok(vec![unknown("key", vkey)]) };
-                match role {
-                    KeyRole::Log => {
-                        let keys = &mut self.record.log_keys;
-                        differs.extend(keys.next(number, verifier, self.source, self.log)?);
-                    }
-                    KeyRole::Statement if self.record.statement_keys.contains(&verifier) => {
-                        let expected = "one that was not used before";
-                        differs.push(Difference::new("statement key", expected, verifier));
-                    }
-                    KeyRole::Statement => self.record.statement_keys.push(verifier),
+                if let Some(audit) = &mut self.audit {
+                    audit.add_log(origin);
                 }
             }
+            RecordEntry::Continues { origin, .. } => {
+                let before = self.record.log_keys.before_mut().filter(|before| before.is_open());
+                differs.extend(match before {
+                    Some(before) => before.continues(origin),
+                    None => Some(Difference::new("continues", "the first entry", format!("entry {number}"))),
+                });
+                if let Some(audit) = &mut self.audit {
+                    audit.add_log(origin);
+                }
+            }
+            RecordEntry::Key { role, vkey } => differs.extend(self.key(number, *role, vkey)?),
             _ => {}
         }
         if number == u64::from(self.continues) && self.record.log_keys.is_empty() {
             differs.push(Difference::new("log key", "`key log` as the first entry", entry));
+        }
+        Ok(differs)
+    }
+
+    /// A key of this log, or of the one that is carried over.
+    fn key(&mut self, number: u64, role: KeyRole, vkey: &str) -> Result<Vec<Difference>, CouldNotCheck> {
+        let mut differs = Vec::new();
+        let Ok(verifier) = vkey.parse::<Verifier>() else { return Ok(vec![unknown("key", &vkey)]) };
+        let own = &self.log.checkpoint.origin;
+        let before = self.record.log_keys.before_mut().filter(|before| number > 1 && before.is_open());
+        match (role, before) {
+            (KeyRole::Log, Some(before)) => {
+                // One of the log before, which was followed there.
+                let is_its = before.is_log_key(&verifier);
+                let expected = format!("a key named {}", before.origin);
+                differs.extend((!is_its).then(|| Difference::new("log key", expected, &verifier)));
+            }
+            (KeyRole::Log, None) => {
+                let keys = &mut self.record.log_keys;
+                differs.extend(keys.next(number, verifier, self.source, self.log)?);
+            }
+            (KeyRole::Statement, before) => {
+                match before {
+                    Some(before) if before.ends_with(&verifier, own) => differs.extend(before.end()),
+                    Some(before) => before.statement_key(&verifier),
+                    None => {}
+                }
+                if self.record.statement_keys.contains(&verifier) {
+                    let expected = "one that was not used before";
+                    differs.push(Difference::new("statement key", expected, verifier));
+                } else {
+                    self.record.statement_keys.push(verifier);
+                }
+            }
         }
         Ok(differs)
     }
@@ -337,10 +393,11 @@ impl Replay<'_> {
 
     fn terms(&mut self, grant: &GrantId, hash: Hash, first: u64) -> Result<Vec<Difference>, CouldNotCheck> {
         let read = self.note::<TermsNote>(hash)?;
+        let named = self.named_log().parse();
         let known = self.record.grants.entry(grant.clone()).or_default();
         Ok(match read {
             Ok(signed) => {
-                let log: Origin = match self.log.checkpoint.origin.parse() {
+                let log: Origin = match named {
                     Ok(log) => log,
                     Err(e) => return Ok(vec![Difference::from(e)]),
                 };
@@ -363,6 +420,7 @@ impl Replay<'_> {
     ) -> Result<Vec<Difference>, CouldNotCheck> {
         self.record.statements = self.record.statements.saturating_add(1);
         let read = self.note::<Statement>(hash)?;
+        let log = self.named_log().to_owned();
         let Some(known) = self.record.grants.get_mut(grant) else { return Ok(vec![unknown("grant", grant)]) };
         let signed = match read {
             Ok(signed) => signed,
@@ -372,7 +430,7 @@ impl Replay<'_> {
             }
         };
         let context = Context {
-            log: &self.log.checkpoint.origin,
+            log: &log,
             nodes: &self.record.nodes,
             grant,
             epoch,
@@ -423,9 +481,21 @@ impl Replay<'_> {
         let may_sign: Vec<&Verifier> = self.record.statement_keys.iter().rev().collect();
         Ok(match self.note_by::<Batch>(hash, &may_sign)? {
             Ok(signed) => {
-                let (log, paid) = (&self.log.checkpoint.origin, signed.content());
+                // One that was frozen under a log before this one speaks of that one.
+                let (own, paid) = (&self.log.checkpoint.origin, signed.content());
+                let before = self.record.log_keys.before().filter(|before| before.names(paid.log.as_str()));
+                let log = if before.is_some() { paid.log.as_str() } else { own };
+                let state = match before {
+                    Some(before) => {
+                        let root = before.root_at(log, paid.record_size);
+                        let root = root
+                            .map_or_else(|| "none that is carried over".to_owned(), |root| root.to_string());
+                        Difference::unless_equal("record: root", root, paid.record_root)
+                    }
+                    None => self.is_state("record", self.log, 0, paid.record_size, paid.record_root)?,
+                };
                 let mut differs = batch::differences(batch, paid, log, &mut self.record.lines);
-                differs.extend(self.is_state("record", self.log, 0, paid.record_size, paid.record_root)?);
+                differs.extend(state);
                 if let Some(chain) = &mut self.chain {
                     self.progress.expect(1);
                     differs.extend(chain.differences(paid, txid)?);
@@ -454,7 +524,7 @@ impl Replay<'_> {
                 let note = signed.content();
                 let expected = former.map(ToString::to_string).unwrap_or_default();
                 [
-                    Difference::unless_equal("rekey: log", &self.log.checkpoint.origin, note.log.as_str()),
+                    Difference::unless_equal("rekey: log", self.named_log(), note.log.as_str()),
                     Difference::unless_equal("rekey: node", node, &note.node),
                     Difference::unless_equal("rekey: operator", operator, &note.operator),
                     Difference::unless_equal("rekey: former", expected, &note.former),

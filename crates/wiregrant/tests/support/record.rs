@@ -327,6 +327,31 @@ impl Story {
     }
 }
 
+/// A log under another name and the key of `seed`, that says it continues the story's, which had so many entries with this root, and
+/// carries the first `count` of them over.
+pub fn continuing(story: &Story, count: usize, (size, root): (usize, Hash), seed: u8) -> Story {
+    let log_key = key("grants.example/record-2", seed);
+    let begins = [format!("continues {ORIGIN} {size} {root}"), format!("key log {}", log_key.verifier())];
+    let statement_key = key("grants.example/record-2/statement", 2);
+    let own = [format!("key statement {}", statement_key.verifier()), "operator altair -".to_owned()];
+    let carried = story.logged().0.into_iter().take(count);
+    Story {
+        log_key,
+        reports_key: key("grants.example/record-2/reports", seed),
+        statement_key,
+        entries: begins.into_iter().chain(carried).chain(own).map(Entry::Line).collect(),
+        reports: if count == 0 { Vec::new() } else { story.reports.clone() },
+    }
+}
+
+/// Publishes a log that carries a story over, with the notes that are named in it.
+pub fn publish_continuing(folder: &Path, next: &Story, story: &Story) {
+    next.publish(folder);
+    for (name, note) in story.logged().1 {
+        write(&folder.join("log/note").join(name), note.as_bytes());
+    }
+}
+
 /// A witness's key.
 pub fn witness(number: u8) -> CosignerKey {
     CosignerKey::new(&format!("witness.example/w{number}"), [number; 32]).unwrap()

@@ -150,7 +150,10 @@ fn follows(
             .exceptions
             .push(format!("the destination of {} is not signed by the operator", line.operator));
     }
-    if destination.network != batch.network || destination.log != batch.log {
+    let before = public.record.log_keys().before();
+    let is_its_log =
+        destination.log == batch.log || before.is_some_and(|before| before.names(destination.log.as_str()));
+    if destination.network != batch.network || !is_its_log {
         bail!(
             "destination: expected one for {} on {}, found another log or network",
             batch.log,

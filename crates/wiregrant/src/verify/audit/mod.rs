@@ -19,7 +19,7 @@ use transparency_log::{TILE_WIDTH, TileId, Verifier, leaf_hash};
 use wiregrant_core::api::{AuditReport, AuditReports};
 use wiregrant_core::in_step::InStep;
 use wiregrant_core::inputs::Inputs;
-use wiregrant_core::note::{NoteText as _, Signed};
+use wiregrant_core::note::{NoteText as _, Origin, Signed};
 use wiregrant_core::record::report_entry;
 use wiregrant_core::statement::Statement;
 use wiregrant_core::{GrantId, NodeId, Units};
@@ -73,6 +73,8 @@ pub struct Audit<'a> {
     reports: &'a PublicLog,
     progress: &'a Progress,
     nodes: HashMap<NodeId, NodeKeys>,
+    /// Logs that this one continues: reports from before name them.
+    former: Vec<Origin>,
     standings: BTreeMap<GrantId, BTreeMap<NodeId, Standing>>,
     took: Duration,
     audited: Audited,
@@ -92,6 +94,7 @@ impl<'a> Audit<'a> {
             reports,
             progress,
             nodes: HashMap::new(),
+            former: Vec::new(),
             standings: BTreeMap::new(),
             took: Duration::ZERO,
             audited: Audited::default(),
@@ -103,6 +106,11 @@ impl<'a> Audit<'a> {
         if let Ok(key) = vkey.parse() {
             self.nodes.entry(node.clone()).or_insert_with(|| NodeKeys { keys: Vec::new() }).keys.push(key);
         }
+    }
+
+    /// The log continues another one.
+    pub fn add_log(&mut self, log: &Origin) {
+        self.former.push(log.clone());
     }
 
     /// What it came to.
@@ -244,11 +252,12 @@ impl<'a> Audit<'a> {
         let (sender, receiver) = sync_channel::<Vec<AuditReport>>(WAITING);
         let receiver = Mutex::new(receiver);
         let next = || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
+        let logs: Vec<Origin> = std::iter::once(&statement.log).chain(&self.former).cloned().collect();
         let verified = || {
             let (mut taken, mut page) = (0_usize, report::Page::default());
             while let Some(reports) = next() {
                 taken = taken.saturating_add(reports.len());
-                page.verify(reports, &self.nodes, &statement.log);
+                page.verify(reports, &self.nodes, &logs);
             }
             (taken, page)
         };

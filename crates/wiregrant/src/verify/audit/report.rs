@@ -33,9 +33,9 @@ pub struct Page {
 
 impl Page {
     /// Verifies each of these reports.
-    pub fn verify(&mut self, reports: Vec<AuditReport>, nodes: &HashMap<NodeId, NodeKeys>, log: &Origin) {
+    pub fn verify(&mut self, reports: Vec<AuditReport>, nodes: &HashMap<NodeId, NodeKeys>, logs: &[Origin]) {
         for report in reports {
-            match one(report, nodes, log) {
+            match one(report, nodes, logs) {
                 Ok(report) => self.good.push(report),
                 Err(difference) => self.wrong.push(difference),
             }
@@ -43,7 +43,11 @@ impl Page {
     }
 }
 
-fn one(report: AuditReport, nodes: &HashMap<NodeId, NodeKeys>, log: &Origin) -> Result<Report, Difference> {
+fn one(
+    report: AuditReport,
+    nodes: &HashMap<NodeId, NodeKeys>,
+    logs: &[Origin],
+) -> Result<Report, Difference> {
     let signed = Signed::<UsageReport>::read(report.note)?;
     let content = signed.content();
     let what = || format!("report {} of node {}", content.sequence, content.node);
@@ -55,7 +59,8 @@ fn one(report: AuditReport, nodes: &HashMap<NodeId, NodeKeys>, log: &Origin) -> 
     if !signed_by_one {
         return Err(Difference::new(what(), "a signature of its node", "none that holds"));
     }
-    if content.log != *log {
+    if !logs.contains(&content.log) {
+        let log = logs.first().map_or("none", Origin::as_str);
         return Err(Difference::new(what(), format!("one for {log}"), &content.log));
     }
     let hash = signed.hash();
