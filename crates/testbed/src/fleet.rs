@@ -204,6 +204,19 @@ impl FleetNode {
         Ok(signed)
     }
 
+    /// Signs from here on for the log of another name and the same key that continues this one.
+    ///
+    /// # Errors
+    /// When that is no origin.
+    pub fn follow(&mut self, origin: &str) -> Result<()> {
+        let key: Verifier = self.joined.log_vkey.parse()?;
+        let named = |name: &str| Verifier::from_public_key(name, key.public_key()).map(|key| key.to_string());
+        self.joined.log = origin.parse()?;
+        self.joined.log_vkey = named(origin)?;
+        self.joined.reports_vkey = named(&format!("{origin}/reports"))?;
+        Ok(())
+    }
+
     /// A whole HTTP request below the API's prefix, signed now.
     ///
     /// # Errors

@@ -29,6 +29,7 @@ pub struct LocalControl {
     program: PathBuf,
     data: PathBuf,
     database: String,
+    origin: String,
     /// Where it listens.
     pub address: SocketAddr,
     /// Where it tells its figures.
@@ -49,6 +50,7 @@ impl LocalControl {
             program: program.to_owned(),
             data: data.to_owned(),
             database: database.to_owned(),
+            origin: ORIGIN.to_owned(),
             address: free_port()?,
             monitor: free_port()?,
             tls: None,
@@ -81,7 +83,7 @@ impl LocalControl {
     /// What it says where it fails.
     pub fn run(&self, word: &str, more: &[&str]) -> Result<String> {
         let mut command = Command::new(&self.program);
-        command.args([word, "--origin", ORIGIN, "--network", NETWORK, "--database", &self.database]);
+        command.args([word, "--origin", &self.origin, "--network", NETWORK, "--database", &self.database]);
         command.arg("--data-dir").arg(&self.data).args(more);
         process::run(&mut command)
     }
@@ -104,7 +106,7 @@ impl LocalControl {
     /// When it cannot be started.
     pub fn launch(&mut self) -> Result<()> {
         let mut command = Command::new(&self.program);
-        command.args(["serve", "--origin", ORIGIN, "--network", NETWORK, "--pool-v4", POOL_V4]);
+        command.args(["serve", "--origin", &self.origin, "--network", NETWORK, "--pool-v4", POOL_V4]);
         command.args(["--listen", &self.address.to_string(), "--monitor-listen", &self.monitor.to_string()]);
         command.args(["--database", &self.database, "--data-dir"]).arg(&self.data);
         if let Some([certificate, key]) = &self.tls {
@@ -112,6 +114,11 @@ impl LocalControl {
         }
         self.process = Some(Process::spawn("control", &mut command, &self.data)?);
         Ok(())
+    }
+
+    /// From its next start on it serves under another origin.
+    pub fn go_on_as(&mut self, origin: &str) {
+        self.origin = origin.to_owned();
     }
 
     /// From its next start on it serves with a certificate of its own for `localhost`. Gives what a client needs to trust it.

@@ -210,3 +210,50 @@ fn a_restored_postgresql_goes_on_from_a_mirror_and_without_a_node_whose_acknowle
     assert!(format!("{refused:#}").contains("nothing was published there"), "{refused:#}");
     story.goes_on(&["--from", mirror.to_str().unwrap()], gone.take());
 }
+
+#[test]
+fn on_postgresql_a_lost_tail_ends_the_origin_and_every_report_is_counted_once_under_the_next() {
+    const NEW: &str = "grants.example/record-2";
+    let server = Postgres::start(Sync::InMemory).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut story = Story::begin(folder, &server.new_database("lost").unwrap());
+    story.report(2);
+    let dump = folder.join("wiregrant.dump");
+    process::run(server.tool("pg_dump", "lost").unwrap().arg("--format=custom").arg("--file").arg(&dump))
+        .unwrap();
+    story.report(3);
+    story.add_operator("polaris");
+    story.published(2 + 1 + 3 + 1);
+    assert_eq!(story.verify(), 0);
+    let seen = folder.join("seen");
+    std::fs::copy(story.public().join("log/checkpoint"), &seen).unwrap();
+    story.control.kill_9().unwrap();
+    std::fs::remove_dir_all(story.public()).unwrap();
+    process::run(server.tool("pg_restore", "lost").unwrap().args(["--clean", "--if-exists"]).arg(&dump))
+        .unwrap();
+    let seen = seen.to_str().unwrap();
+    let told = story.control.run("new-origin", &[NEW, "--seen", seen]).unwrap();
+    assert!(told.contains("6 entries and 6 reports are carried over"), "{told}");
+    story.control.go_on_as(NEW);
+    story.control.launch().unwrap();
+    story.control.until_ready(LIMIT).unwrap();
+    let mut places = std::collections::BTreeSet::new();
+    for at in 0..story.nodes.len() {
+        let held = std::mem::take(&mut story.nodes[at].held);
+        story.nodes[at].node.follow(NEW).unwrap();
+        for (report, _) in held {
+            let request = story.nodes[at].node.deliver(&report).unwrap();
+            let answer = story.runtime.block_on(story.ask(&request)).unwrap();
+            story.nodes[at].node.check(&report, &answer).unwrap();
+            let proof: LogProof = String::from_utf8(answer.body).unwrap().parse().unwrap();
+            assert!(places.insert(proof.index), "a place that another report has");
+        }
+    }
+    assert_eq!(places.into_iter().collect::<Vec<u64>>(), (0..3 * 5).collect::<Vec<_>>());
+    story.report(1);
+    story.add_operator("ostwind");
+    story.published(2 + 6 + 1 + 1);
+    story.control.stop();
+    assert_eq!(story.verify(), 0, "whoever kept a checkpoint of the log before follows");
+}

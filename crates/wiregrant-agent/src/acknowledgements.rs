@@ -129,7 +129,8 @@ impl Acknowledgements {
         Ok((all, damaged))
     }
 
-    /// Those from number `from` to `to`, if each is kept, each follows the one before, and all are proven to be in the log.
+    /// Those from number `from` to `to`, if each is kept, each follows the one before, and all are proven to be in the log, under one
+    /// of its names.
     ///
     /// # Errors
     /// When the files cannot be read.
@@ -137,7 +138,7 @@ impl Acknowledgements {
         path: &Path,
         from: u64,
         to: u64,
-        reports_log: &Verifier,
+        reports_logs: &[Verifier],
     ) -> anyhow::Result<Option<Vec<Signed<UsageReport>>>> {
         let (mut all, _) = Self::read(path)?;
         let mut chain: Vec<Signed<UsageReport>> = Vec::new();
@@ -145,7 +146,8 @@ impl Acknowledgements {
             let Some(kept) = all.remove(&sequence) else { return Ok(None) };
             let Ok(report) = Signed::<UsageReport>::parse(&kept.note) else { return Ok(None) };
             let follows = chain.last().is_none_or(|last| report.content().previous == Some(last.hash()));
-            if !follows || Chain::check_proof(&report, &kept.proof, reports_log).is_err() {
+            let proven = |log: &Verifier| Chain::check_proof(&report, &kept.proof, log).is_ok();
+            if !follows || !reports_logs.iter().any(proven) {
                 return Ok(None);
             }
             chain.push(report);

@@ -276,7 +276,7 @@ fn own_report(
         report.verified_by(own).map_err(|error| not_ours(error.to_string()))?;
     }
     let content = report.content();
-    if content.sequence != sequence || content.node != enrolment.node || content.log != enrolment.log {
+    if content.sequence != sequence || content.node != enrolment.node || !enrolment.is_own_log(&content.log) {
         return Err(not_ours(format!(
             "it is sequence {} of {} for {}",
             content.sequence, content.node, content.log

@@ -45,6 +45,9 @@ pub struct Enrolment {
     /// The identity keys it had before, oldest first: its last report may be signed by one of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former_vkeys: Vec<String>,
+    /// The origins before this one, oldest first, whose log was lost in part: earlier reports name them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_logs: Vec<Origin>,
 }
 
 /// What the person who joins decides.
@@ -85,6 +88,8 @@ impl Enrolment {
         }
         let former = joined.former.iter().map(|named| former_key(named, &joined.node, &record));
         let former_vkeys = former.collect::<Result<_, _>>()?;
+        let former_logs = joined.former_logs.iter().rev().map(|named| former_log(named, &record));
+        let former_logs = former_logs.collect::<Result<_, _>>()?;
         Ok(Self {
             node: joined.node,
             operator: joined.operator,
@@ -100,6 +105,7 @@ impl Enrolment {
             addresses: joined.addresses,
             listen_port: joined.listen_port,
             former_vkeys,
+            former_logs,
         })
     }
 
@@ -109,6 +115,12 @@ impl Enrolment {
     /// When the file was edited into something else.
     pub fn record_log(&self) -> Result<Verifier, FactError> {
         verifier("log_vkey", &self.log_vkey)
+    }
+
+    /// Whether a report of this node may name this log.
+    #[must_use]
+    pub fn is_own_log(&self, log: &Origin) -> bool {
+        *log == self.log || self.former_logs.contains(log)
     }
 
     /// The identity keys that the node had before.
@@ -162,6 +174,17 @@ fn former_key(named: &NamedKey, node: &NodeId, record: &Verifier) -> Result<Stri
     }
 }
 
+/// A log that the record, under the pinned key, says it continues.
+fn former_log(named: &NamedKey, record: &Verifier) -> Result<Origin, FactError> {
+    let refuse = |error: LogError| FactError::Signature(format!("former_logs: {error}"));
+    let proof: LogProof = named.proof.parse().map_err(refuse)?;
+    proof.verify(named.entry.as_bytes(), record).map_err(refuse)?;
+    match named.entry.parse()? {
+        RecordEntry::Continues { origin, .. } => Ok(origin),
+        _ => Err(FactError::value("former_logs", &named.entry, "`continues <origin> <size> <root>`")),
+    }
+}
+
 fn verifier(field: &'static str, vkey: &str) -> Result<Verifier, FactError> {
     vkey.parse().map_err(|_| FactError::value(field, vkey, "a log's key: `<name>+<key id>+<base64>`"))
 }
@@ -187,6 +210,7 @@ pub(crate) mod tests {
             addresses: vec!["10.8.0.1/24".parse().unwrap(), "fd08::1/64".parse().unwrap()],
             listen_port: 51820,
             former: Vec::new(),
+            former_logs: Vec::new(),
         }
     }
 

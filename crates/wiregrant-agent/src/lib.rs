@@ -16,6 +16,7 @@ pub mod command_line;
 pub mod condition;
 pub mod config;
 pub mod conservation;
+pub mod continued;
 pub mod control_plane;
 pub mod converge;
 pub mod endpoint;

@@ -163,6 +163,10 @@ impl<'a> Shown<'a> {
         if verify_inclusion(&leaf_hash(entry.as_bytes()), index, *size, &hashes, root).is_ok() {
             return Ok(Found::Proven);
         }
+        // Of a log of another name that this one continues: it was acknowledged there, and comes to stand elsewhere here.
+        if acknowledged.checkpoint.lines().next() != Some(self.log.name()) {
+            return Ok(Found::Beyond);
+        }
         // Another entry stands there, or the tiles are not those of the checkpoint.
         let leaf = self.tiles.leaf(index)?;
         verify_inclusion(&leaf, index, *size, &hashes, root)

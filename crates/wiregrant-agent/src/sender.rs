@@ -211,15 +211,15 @@ fn send_again(
     now: &impl Fn() -> Moment,
     head: &ReportHead,
 ) -> anyhow::Result<usize> {
-    let (path, acknowledged, reports_log) = {
+    let (path, acknowledged, reports_logs) = {
         let keeper = kept(keeper);
         let acknowledged = keeper.ledger.state().chain.last_acknowledged().map_or(0, |last| last.sequence);
-        (keeper.dir.acknowledgements(), acknowledged, keeper.enrolment.reports_log()?)
+        (keeper.dir.acknowledgements(), acknowledged, keeper.enrolment.reports_logs()?)
     };
     if head.sequence >= acknowledged {
         return Ok(0);
     }
-    let lost = Acknowledgements::chain(&path, head.sequence.saturating_add(1), acknowledged, &reports_log)?;
+    let lost = Acknowledgements::chain(&path, head.sequence.saturating_add(1), acknowledged, &reports_logs)?;
     let previous = head.note.as_ref().map(|note| Hash::of(note.as_bytes()));
     let follows = |lost: &Vec<Signed<UsageReport>>| {
         lost.first().is_some_and(|first| first.content().previous == previous)
@@ -234,7 +234,7 @@ fn send_again(
         let sequence = report.content().sequence;
         let proof = courier.report(identity, now().wall, report.note());
         let proof = proof.with_context(|| format!("delivering report {sequence} again"))?;
-        Chain::check_proof(report, &proof, &reports_log)?;
+        Chain::check_proof(report, &proof, &reports_logs[0])?;
         kept(keeper).acknowledgements.keep(&Kept { sequence, note: report.note().to_owned(), proof })?;
     }
     Ok(lost.len())
@@ -312,6 +312,7 @@ impl Keeper {
     pub fn refused(&mut self, error: &ControlPlaneError, now: Moment) {
         let ControlPlaneError::Problem(problem) = error else { return };
         self.receipts.refused(problem);
+        self.follow(problem);
         let is_one_of = |kinds: &[ProblemKind]| kinds.iter().any(|kind| problem.is(*kind));
         if is_one_of(&[ProblemKind::NodeFrozen, ProblemKind::ReportForked]) {
             self.frozen = true;

@@ -91,6 +91,16 @@ pub fn look(dir: &StateDir, enrolment: &Enrolment, policy: &WitnessPolicy) -> an
     Err(last.into())
 }
 
+/// The newest checkpoint of the record that was seen under the pinned key.
+///
+/// # Errors
+/// When the file is there and cannot be read.
+pub fn record_seen(dir: &StateDir, enrolment: &Enrolment) -> anyhow::Result<Option<Checkpoint>> {
+    let seen: Witnessed = dir.read_json(FILE)?.unwrap_or_default();
+    let log = enrolment.record_log()?;
+    Ok(seen.record.and_then(|note| Checkpoint::parse_verified(&note, &log).ok()))
+}
+
 /// Files in the state directory that convict somebody, kept until a person has looked at them.
 ///
 /// # Errors

@@ -21,15 +21,16 @@ pub fn of_appended(appended: &recording::Signed) -> Answer<Vec<String>> {
     Ok((*first_index..).zip(proofs).map(|(index, hashes)| text(index, hashes, checkpoint)).collect())
 }
 
-/// The proof of an entry that was acknowledged under the checkpoint at `size` before.
+/// The proof of an entry that was acknowledged under the checkpoint at `size` before; under the next larger one, where that was
+/// signed under an origin that has ended.
 ///
 /// # Errors
 /// `busy` or `internal`.
 pub async fn again(store: &Store, index: u64, size: u64) -> Answer<String> {
     let mut read = store.read().await?;
-    let checkpoint = read.checkpoint_at(Log::Reports, size).await?;
-    let checkpoint =
-        checkpoint.ok_or_else(|| Failure::internal(format!("no checkpoint of the reports log at {size}")))?;
+    let covering = read.checkpoint_covering(Log::Reports, size).await?;
+    let (size, checkpoint) =
+        covering.ok_or_else(|| Failure::internal(format!("no checkpoint of the reports log at {size}")))?;
     let wanted = inclusion_tiles(index, size).map_err(Failure::internal)?;
     let tiles = read.tiles(Log::Reports, &wanted).await?;
     proof(index, size, &tiles, &checkpoint)

@@ -172,7 +172,7 @@ impl Published {
             let shown = shown.with_context(|| {
                 format!(
                     "{source}/{}/checkpoint: nothing was published there; name a mirror with --from. If there is no copy at all, \
-                     the tail is lost, and only a new log can follow",
+                     the tail is lost: `wiregrant-control new-origin`",
                     source::folder(log)
                 )
             })?;
@@ -303,7 +303,7 @@ async fn ask_witnesses(config: &Config, store: &Store, published: &[Published]) 
         ensure!(
             size <= known,
             "witnesses: {} has cosigned {size} entries of {}, and the newest copy has {known}: a newer one was published. Name it with \
-             --from; if it is lost, only a new log can follow",
+             --from; if it is lost: `wiregrant-control new-origin`",
             seen.witness,
             source::folder(seen.log)
         );

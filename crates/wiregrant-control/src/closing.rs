@@ -25,6 +25,7 @@ use wiregrant_store::{self as store, Log, Read};
 
 use crate::api::grants;
 use crate::control_plane::ControlPlane;
+use crate::doubt;
 use crate::error::{Answer, Failure};
 use crate::membership;
 use crate::publisher;
@@ -142,6 +143,14 @@ async fn record(
     let transfers = ledger::of_statement(statement.content()).map_err(Failure::internal)?;
     recording.write.enter(&transfers, now).await?;
     recording.log(RecordEntry::Statement { grant: grant.clone(), epoch: number, note: statement.hash() });
+    if let Some(ended) = doubt::ended(&mut recording.write).await?
+        && doubt::may_be_paid_before(&epoch.terms, number, ended)
+    {
+        // An origin that has ended may have had a statement of this epoch, and a batch that pays it.
+        for held in doubt::hold(&mut recording.write, statement.content(), now).await? {
+            recording.log(held);
+        }
+    }
     recording.commit().await?;
     tracing::info!(%grant, epoch = number, pot_sats = %statement.content().pot, "an epoch was closed");
     Ok(Some(row))

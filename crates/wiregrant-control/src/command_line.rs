@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use wiregrant_core::NodeId;
+use wiregrant_core::note::Origin;
 
 use crate::config::{self, Config, ConfigError, ConfigFile, FILE_NAME};
 use crate::witness::WitnessArguments;
@@ -57,6 +58,20 @@ pub enum Command {
         /// else has shown, that convicts the log.
         #[arg(long, value_name = "NODE")]
         without: Vec<NodeId>,
+        /// Which control plane.
+        #[command(flatten)]
+        configured: Configured,
+    },
+    /// After a restore, where nobody has the tail of the log any more: end this origin and go on under another one, whose record
+    /// begins with `continues`. There is no way back. Try `catch-up` first; stop every replica.
+    NewOrigin {
+        /// The new origin: a name you own, never used for a log before.
+        #[arg(value_name = "ORIGIN")]
+        new: Origin,
+        /// A signed checkpoint of the record that is newer than the database, in a file; whoever saw one follows only a log that
+        /// knows of it. That in public_dir is looked at by itself.
+        #[arg(long, value_name = "FILE")]
+        seen: Vec<PathBuf>,
         /// Which control plane.
         #[command(flatten)]
         configured: Configured,

@@ -14,6 +14,7 @@ use crate::catch_up::{Behind, WAY_OUT};
 use crate::changes::Changes;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::continued::Continued;
 use crate::cosignatures::Cosigners;
 use crate::figures::Figures;
 use crate::file::{self, Readers};
@@ -31,9 +32,10 @@ use crate::visits::{self, Visit, Visits};
 use crate::{bootstrap, hearing, jobs, leadership, probe, publisher, settlement, write_back};
 
 /// Names of settings in the database: what it was made as, and what it may never be opened as something else.
-const SETTING_ORIGIN: &str = "origin";
+pub const SETTING_ORIGIN: &str = "origin";
 const SETTING_NETWORK: &str = "network";
-const SETTING_LOG_KEY: &str = "log_vkey";
+/// The log key's verifier.
+pub const SETTING_LOG_KEY: &str = "log_vkey";
 /// Which key signs statements: whoever writes to the record compares it with their own.
 pub const SETTING_STATEMENT_KEY: &str = "statement_vkey";
 
@@ -71,6 +73,8 @@ pub struct ControlPlane {
     pub leading: watch::Sender<bool>,
     /// The witnesses that cosign what is published.
     pub cosigners: Cosigners,
+    /// The origins that this one goes on from.
+    pub continued: Continued,
     /// Wakes the publisher.
     pub publish: Notify,
     /// Wakes whoever follows the chain.
@@ -117,11 +121,13 @@ impl ControlPlane {
         ensure!(Behind::of(&mut store.read().await?).await?.is_none(), "database: {WAY_OUT}");
         let keys = open_keys(&config, &store).await?;
         let leading = watch::Sender::new(!store.is_shared());
+        let continued = Continued::read(&mut store.read().await?, &config.origin).await.map_err(failed)?;
         let (queue, waiting) = sequencer::queue();
         let (visits, visiting) = visits::queue();
         let identities = Arc::<Identities>::default();
         let mut plane = Self {
             cosigners: Cosigners::new(&config.witnesses),
+            continued,
             config,
             keys,
             store,

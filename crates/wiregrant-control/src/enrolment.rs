@@ -169,6 +169,10 @@ async fn joined(
         addresses: addresses.interface(),
         listen_port,
         former: former_keys(plane, invitation, node).await?,
+        former_logs: match invitation.for_node {
+            Some(_) => plane.continued.shown().to_vec(),
+            None => Vec::new(),
+        },
     })
 }
 

@@ -37,12 +37,13 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// Checks notes in their order, up to the first that is refused.
+    /// Checks notes in their order, up to the first that is refused. Each names one of `logs`: this control plane's, or one that it
+    /// continues.
     ///
     /// # Errors
     /// Why the first one is refused: `report-form`, naming line, field and value; `report-signature`; `report-other-log`;
     /// `report-other-node`.
-    pub fn of(notes: &[String], sender: &Sender, log: &Origin) -> Answer<Self> {
+    pub fn of(notes: &[String], sender: &Sender, logs: &[Origin]) -> Answer<Self> {
         let mut checked = Self {
             node: sender.node.clone(),
             identity_key: sender.vkey.public_key(),
@@ -50,7 +51,7 @@ impl Checked {
             refused: None,
         };
         for note in notes {
-            match read(note).and_then(|report| check_sender(&report, sender, log).map(|()| report)) {
+            match read(note).and_then(|report| check_sender(&report, sender, logs).map(|()| report)) {
                 Ok(report) => checked.reports.push(report),
                 Err(failure) if checked.reports.is_empty() => return Err(failure),
                 Err(failure) => {
@@ -67,12 +68,13 @@ fn read(note: &str) -> Answer<Signed<UsageReport>> {
     Signed::parse(note).map_err(|error| Failure::new(ProblemKind::ReportForm, error.to_string()))
 }
 
-fn check_sender(report: &Signed<UsageReport>, sender: &Sender, log: &Origin) -> Answer<()> {
+fn check_sender(report: &Signed<UsageReport>, sender: &Sender, logs: &[Origin]) -> Answer<()> {
     report
         .verified_by(&sender.vkey)
         .map_err(|error| Failure::new(ProblemKind::ReportSignature, error.to_string()))?;
     let UsageReport { log: named, node, operator, .. } = report.content();
-    if named != log {
+    if !logs.contains(named) {
+        let log = logs.first().map_or("none", Origin::as_str);
         let detail = format!("log: this is {log}, the report is for {named}");
         return Err(Failure::new(ProblemKind::ReportOtherLog, detail));
     }

@@ -97,7 +97,7 @@ impl NodeHeaders {
 /// The node that signed a request, and the request with its body of at most `body_bytes` read. Notes that the node was seen.
 ///
 /// # Errors
-/// `request-signature`, `request-clock`, `request-replayed`, `too-large`, `busy`.
+/// `request-signature`, `log-continued`, `request-clock`, `request-replayed`, `too-large`, `busy`.
 pub async fn signed_by_a_node(
     plane: &ControlPlane,
     request: Request,
@@ -114,8 +114,9 @@ pub async fn signed_by_a_node(
     };
     let now = plane.clock.now();
     let identity = plane.identities.of(&plane.store, &headers.node, now).await?.ok_or_else(unknown)?;
-    if !headers.are_signed_by(&identity.vkey, &plane.config.origin, &parts, &body) {
-        return Err(unknown());
+    let is_for = |log: &Origin| headers.are_signed_by(&identity.vkey, log, &parts, &body);
+    if !is_for(&plane.config.origin) {
+        return Err(plane.continued.told(&plane.keys, is_for).unwrap_or_else(unknown));
     }
     headers.check_time(now)?;
     plane.nonces.take(&headers.node, headers.time, headers.nonce, now)?;

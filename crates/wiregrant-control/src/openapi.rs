@@ -156,14 +156,14 @@ fn path_parameters(path: &str, variables: &Variables) -> Vec<Value> {
 #[must_use]
 pub fn problems(endpoint: &Endpoint, shape: &Shape<'_>) -> BTreeSet<ProblemKind> {
     use ProblemKind::{
-        AccessCode, Busy, CrossSite, Forbidden, IdempotencyKey, Internal, InvalidRequest, RequestClock,
-        RequestReplayed, RequestSignature, TooLarge, TooMany, Unauthorized,
+        AccessCode, Busy, CrossSite, Forbidden, IdempotencyKey, Internal, InvalidRequest, LogContinued,
+        RequestClock, RequestReplayed, RequestSignature, TooLarge, TooMany, Unauthorized,
     };
     let of_gate: &[ProblemKind] = match endpoint.who {
         Who::Everyone => &[],
         Who::CodeHolder if endpoint.method == Method::POST => &[Unauthorized, AccessCode, TooMany],
         Who::CodeHolder => &[Unauthorized, AccessCode],
-        Who::Node => &[RequestSignature, RequestClock, RequestReplayed, TooLarge, Forbidden],
+        Who::Node => &[RequestSignature, LogContinued, RequestClock, RequestReplayed, TooLarge, Forbidden],
         _ => &[Unauthorized, Forbidden, CrossSite],
     };
     let of_key: &[ProblemKind] = match idempotency::applies(&endpoint.method, endpoint.who) {

@@ -269,7 +269,11 @@ impl PublishedLog {
         let refuse = |why| Err(PublishError::AnotherLog { folder: self.folder.display().to_string(), why });
         let vkey = file::read_if_there(&self.folder.join("vkey"), MAX_CHECKPOINT_BYTES)?;
         if vkey.is_some_and(|vkey| vkey.trim() != self.verifier.to_string()) {
-            return refuse("another log was published here; choose another public_dir".to_owned());
+            return refuse(
+                "another log was published here; choose another public_dir. After `wiregrant-control new-origin`: run it again, it moves \
+                 the folder of the origin that has ended"
+                    .to_owned(),
+            );
         }
         let published = self.published_size()?;
         if published > size {

@@ -1,4 +1,4 @@
-//! The commands: `init`, `serve`, `bootstrap`, `check-config`, `backup`, `restore`, `catch-up`, `next-statement-key`, `witness`.
+//! The commands: `init`, `serve`, `bootstrap`, `check-config`, `backup`, `restore`, `catch-up`, `new-origin`, `next-statement-key`, `witness`.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::file::{self, Readers};
 use crate::keys::Keys;
 use crate::listener::{self, Service};
 use crate::tls::Tls;
-use crate::{backup, bootstrap, monitor, router, tls, witness};
+use crate::{backup, bootstrap, monitor, new_origin, router, tls, witness};
 
 /// Runs a command to its end.
 ///
@@ -32,6 +32,9 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
         Command::Restore { from, configured } => backup::restore(&configured.load()?, &from).await,
         Command::CatchUp { from, without, configured } => {
             catch_up::run(&configured.load()?, &from, &without).await
+        }
+        Command::NewOrigin { new, seen, configured } => {
+            new_origin::run(&configured.load()?, &new, &seen).await
         }
         Command::NextStatementKey(configured) => make_next_statement_key(&configured.load()?),
         Command::Witness(arguments) => witness::serve(arguments).await,

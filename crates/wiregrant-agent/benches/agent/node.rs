@@ -87,6 +87,7 @@ fn enrolment(name: &InterfaceName, backend: &str) -> Enrolment {
         listen_port: 51820,
         pin: None,
         former_vkeys: Vec::new(),
+        former_logs: Vec::new(),
     }
 }
 

@@ -337,6 +337,7 @@ fn join(script: &mut Script, asked: &Asked) -> Joined {
         addresses: vec!["10.9.0.1/16".parse().expect("ip"), "fd09::1/64".parse().expect("ip")],
         listen_port: 51820,
         former: Vec::new(),
+        former_logs: Vec::new(),
     }
 }
 

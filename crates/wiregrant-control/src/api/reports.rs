@@ -79,10 +79,10 @@ pub async fn accept_several(
 /// moment ago: another thread would cost two switches of context more.
 async fn take(plane: &Shared, sender: Sender, notes: Vec<String>) -> Answer<Answers> {
     let checked = if notes.len() == 1 {
-        Checked::of(&notes, &sender, &plane.config.origin)?
+        Checked::of(&notes, &sender, plane.continued.logs())?
     } else {
-        let log = plane.config.origin.clone();
-        plane.processors.run(move || Checked::of(&notes, &sender, &log)).await?
+        let logs = plane.continued.logs().clone();
+        plane.processors.run(move || Checked::of(&notes, &sender, &logs)).await?
     };
     plane.reports.submit(checked).await
 }

@@ -46,7 +46,7 @@ pub async fn take_over(
         refused.truncate(MAX_TOLD);
         bail!(
             "the record has decisions that the backup lacks and that do not follow from what is public: {}{}; restore a newer \
-             backup",
+             backup. If there is none: `wiregrant-control new-origin`",
             refused.join(", "),
             if more > 0 { format!(" and {more} more") } else { String::new() }
         );

@@ -48,7 +48,12 @@ impl fmt::Display for Waiting {
             );
         }
         let places: Vec<String> = self.missing.iter().map(ToString::to_string).collect();
-        write!(f, "{} entries of the reports log that nobody has shown, at {}", places.len(), some(&places))
+        write!(
+            f,
+            "{} entries of the reports log that nobody has shown, at {}; if nobody has them any more, this log ends: `new-origin`",
+            places.len(),
+            some(&places)
+        )
     }
 }
 
@@ -60,7 +65,7 @@ impl fmt::Display for Waiting {
 pub async fn take(
     store: &Store,
     reports_log: &Verifier,
-    (origin, node): (&Origin, &NodeId),
+    (logs, node): (&[Origin], &NodeId),
     shown: &NewReceipts,
 ) -> Answer<()> {
     if shown.receipts.len() > MAX_REPORTS_PER_REQUEST {
@@ -68,7 +73,7 @@ pub async fn take(
             format!("receipts: {}, at most {MAX_REPORTS_PER_REQUEST} a request", shown.receipts.len());
         return Err(Failure::new(ProblemKind::InvalidRequest, detail));
     }
-    let receipts = shown.receipts.iter().map(|shown| read(shown, reports_log, origin, node));
+    let receipts = shown.receipts.iter().map(|shown| read(shown, reports_log, logs, node));
     let receipts: Vec<Receipt> = receipts.collect::<Answer<_>>()?;
     let mut write = store.write().await?;
     for receipt in &receipts {
@@ -80,12 +85,13 @@ pub async fn take(
     Ok(write.commit().await?)
 }
 
-fn read(shown: &Shown, reports_log: &Verifier, origin: &Origin, node: &NodeId) -> Answer<Receipt> {
+fn read(shown: &Shown, reports_log: &Verifier, logs: &[Origin], node: &NodeId) -> Answer<Receipt> {
     let report = Signed::<UsageReport>::parse(&shown.note);
     let report = report.map_err(|error| Failure::new(ProblemKind::ReportForm, error.to_string()))?;
     let content = report.content();
-    if content.log != *origin {
-        let detail = format!("log: this is {origin}, the report is for {}", content.log);
+    if !logs.contains(&content.log) {
+        let log = logs.first().map_or("none", Origin::as_str);
+        let detail = format!("log: this is {log}, the report is for {}", content.log);
         return Err(Failure::new(ProblemKind::ReportOtherLog, detail));
     }
     if content.node != *node {

@@ -188,7 +188,9 @@ async fn take(
     headers.check_time(clock.now())?;
     let shown: NewReceipts = serde_json::from_slice(&body)
         .map_err(|error| Failure::new(ProblemKind::InvalidRequest, format!("body: {error}")))?;
-    receipts::take(store, &keys.reports.verifier(), (&config.origin, &node), &shown).await?;
+    let former = store.read().await?.former_origins().await?.into_iter().map(|former| former.origin);
+    let logs: Vec<_> = std::iter::once(config.origin.clone()).chain(former).collect();
+    receipts::take(store, &keys.reports.verifier(), (&logs, &node), &shown).await?;
     if shown.last {
         tracing::info!(%node, "a node has shown what it holds");
         ended.notify_one();

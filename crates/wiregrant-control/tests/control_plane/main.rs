@@ -17,6 +17,8 @@ mod bitcoind;
 #[cfg(test)]
 mod catching_up;
 #[cfg(test)]
+mod catching_up_from_afar;
+#[cfg(test)]
 mod command_line;
 #[cfg(test)]
 mod condition;
@@ -32,6 +34,8 @@ mod ingest;
 mod ledger;
 #[cfg(test)]
 mod money;
+#[cfg(test)]
+mod new_origin;
 #[cfg(test)]
 mod node_requests;
 #[cfg(test)]

@@ -69,13 +69,16 @@ pub struct Joined {
     /// The keys the node had before, where it was invited to go on under another: its last report is signed by one of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former: Vec<NamedKey>,
+    /// The logs that this one continues, where the node was invited to go on: its last report may name one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_logs: Vec<NamedKey>,
 }
 
-/// A key of a node as the record names it, with the proof that it does.
+/// A key of a node, or a log that the record continues, as the record names it, with the proof that it does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NamedKey {
-    /// The record's entry: `enrol` or `rekey`.
+    /// The record's entry: `enrol`, `rekey` or `continues`.
     pub entry: String,
     /// The C2SP tlog-proof that it is in the record.
     pub proof: String,

@@ -114,6 +114,8 @@ problems! {
     Busy "busy" 503 "Too much is waiting; try again",
     /// The control plane was restored from a backup, and signs nothing yet.
     CatchingUp "catching-up" 503 "The control plane was restored and has to catch up first",
+    /// The node signs for an origin that has ended; the log that continues it is shown.
+    LogContinued "log-continued" 409 "This log goes on under another name",
     /// A fault of the control plane.
     Internal "internal" 500 "The control plane failed; the administrator's log says why",
 }

@@ -139,12 +139,12 @@ impl Check {
             replaced::check(old, &checked, passed.coins_of(old), &psbt)?;
         }
         let is_void = |batch: &BatchId| public.as_ref().is_some_and(|public| public.record.is_void(batch));
-        passed.check(batch, &checked, &followed.derived, &is_void)?;
+        passed.check(batch, &checked, &followed.derived, is_void)?;
         // What passed under a log that this one continues, and may be in what that has lost, is paid no second time.
         let before = public.as_ref().and_then(|public| public.record.log_keys().before());
         for log in before.into_iter().flat_map(Carried::logs) {
             let passed = PassedLines::open(memory.passed_lines(log))?;
-            passed.check(batch, &checked, &followed.derived, &is_void)?;
+            passed.check(batch, &checked, &followed.derived, is_void)?;
         }
         passed.keep(batch, &checked, followed.derived)?;
         let answer = answer(batch, &checked, &exceptions, &not_checked);

@@ -187,6 +187,14 @@ impl Plane {
         }
     }
 
+    /// The same folder, served by a new control plane under another origin.
+    pub async fn restart_as(mut self, origin: &str) -> Self {
+        self.stop().await;
+        self.plane.store.close().await;
+        let config = Config { origin: origin.parse().unwrap(), ..config(&self.folder) };
+        Self::start_with(config, self.folder, self.clock).await
+    }
+
     /// The same folder, served by a new control plane.
     pub async fn restart(mut self) -> Self {
         self.stop().await;
