@@ -11,7 +11,8 @@ use sqlx::SqlitePool;
 use crate::store::Pools;
 use crate::{Store, StoreError};
 
-/// Beyond so many pages, 64 MiB, the log begins anew although there is always somebody who writes: they wait for what is left to move.
+/// Beyond so many pages, 64 MiB, the log is to begin anew although there is always somebody who writes: for what is left to move then,
+/// they wait.
 const LONG_PAGES: i64 = 16 * 1024;
 /// As [`LONG_PAGES`], in the writer's own commit, should nobody do it beside it.
 pub(crate) const LONGEST_PAGES: &str = "32768";
@@ -31,18 +32,20 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], and those of the disk. Nothing is lost then: the log holds it.
     pub async fn write_back(&self) -> Result<(), StoreError> {
-        let Pools::Sqlite { readers, .. } = &self.pools else { return Ok(()) };
-        // Nobody waits for this one, and it waits for nobody.
-        if pages(readers, "pragma wal_checkpoint(passive)").await? > LONG_PAGES {
-            pages(readers, "pragma wal_checkpoint(restart)").await?;
+        let Pools::Sqlite { writer, readers } = &self.pools else { return Ok(()) };
+        if moved(readers).await? > LONG_PAGES {
+            // In the writers' own queue: the next of them finds all of it in the file, and begins the log anew.
+            moved(writer).await?;
         }
         Ok(())
     }
 }
 
-/// The pages that the log held.
-async fn pages(readers: &SqlitePool, checkpoint: &'static str) -> Result<i64, StoreError> {
+/// Moves what nobody reads as of before, waiting for nobody, and gives how many pages the log has. SQLite's other ways of doing it would
+/// keep writers waiting for readers, of whom a backup is one.
+async fn moved(connections: &SqlitePool) -> Result<i64, StoreError> {
     // Whether it was kept from ending, pages in the log, pages of them that are in the file.
-    let (_, pages, _): (i64, i64, i64) = sqlx::query_as(checkpoint).fetch_one(readers).await?;
+    let (_, pages, _): (i64, i64, i64) =
+        sqlx::query_as("pragma wal_checkpoint(passive)").fetch_one(connections).await?;
     Ok(pages)
 }
