@@ -27,8 +27,8 @@ const FIRST_LOAD_REQUESTS: u64 = 4;
 const REDEEM_MICROS: u64 = 20_000;
 const CODES: usize = 5;
 const DEVICES_A_CODE: u64 = 40;
-/// Requests of each public page, and how many are under way at a time.
-const PUBLIC_REQUESTS: u64 = 4_000;
+/// Requests of each public page: they take a second, and what a start costs does not count. And how many are under way at a time.
+const PUBLIC_REQUESTS: u64 = 40_000;
 const CONNECTIONS: u64 = 8;
 const NGINX_PORT: u16 = 8081;
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -180,8 +180,12 @@ fn beside_nginx(world: &World) -> Result<Row> {
         nginx.still_runs()?;
         Ok(host.exec(&format!("curl -sf -o /dev/null http://127.0.0.1:{NGINX_PORT}/")).ok())
     })?;
-    let ours = load_in(world, &format!("{}/", control_plane::url()))?;
-    let theirs = load_in(world, &format!("http://127.0.0.1:{NGINX_PORT}/"))?;
+    let (ours, theirs) = (format!("{}/", control_plane::url()), format!("http://127.0.0.1:{NGINX_PORT}/"));
+    // Once before it counts: a page that has just been written is read anew for each answer during its first seconds.
+    for url in [&ours, &theirs] {
+        load_in(world, url)?;
+    }
+    let (ours, theirs) = (load_in(world, &ours)?, load_in(world, &theirs)?);
     Ok(Row::new(
         "pages",
         "a public page, 8 connections, requests a second",
