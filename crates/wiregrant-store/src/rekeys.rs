@@ -56,6 +56,23 @@ impl Read {
     }
 }
 
+impl Read {
+    /// The keys of a node that were replaced, in no order.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn rekeys_of_node(&mut self, node: &NodeId) -> Result<Vec<Rekey>, StoreError> {
+        Ok(db!(self, connection => sqlx::query_as(
+            "select note_hash, node, former_key, identity_key, rekeyed_at
+               from rekeys
+              where node = $1",
+        )
+        .bind(node.as_str())
+        .fetch_all(connection)
+        .await)?)
+    }
+}
+
 impl Write {
     /// Replaces the node's identity key, and moves its revision up.
     ///

@@ -2,8 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
+use transparency_log::Verifier;
 use wiregrant_core::NodeId;
-use wiregrant_core::api::{MAX_REPORTS_PER_REQUEST, NewReports, ReportHead, ReportsTaken};
+use wiregrant_core::api::{MAX_REPORTS_PER_REQUEST, NewReports, ProblemKind, ReportHead, ReportsTaken};
 
 use crate::answer::PlainText;
 use crate::control_plane::Shared;
@@ -78,11 +79,36 @@ pub async fn accept_several(
 /// Checks notes where that keeps nobody waiting, and hands them to the writer. A single one is checked in place, as its request was a
 /// moment ago: another thread would cost two switches of context more.
 async fn take(plane: &Shared, sender: Sender, notes: Vec<String>) -> Answer<Answers> {
-    let checked = if notes.len() == 1 {
-        Checked::of(&notes, &sender, plane.continued.logs())?
+    let (checked, notes) = if notes.len() == 1 {
+        (Checked::of(&notes, &sender, plane.continued.logs()), notes)
     } else {
-        let logs = plane.continued.logs().clone();
-        plane.processors.run(move || Checked::of(&notes, &sender, &logs)).await?
+        let (logs, sender) = (plane.continued.logs().clone(), sender.clone());
+        plane.processors.run(move || Ok((Checked::of(&notes, &sender, &logs), notes))).await?
+    };
+    let checked = match checked {
+        Err(refused) if refused.problem().is(ProblemKind::ReportSignature) => {
+            by_former_key(plane, &sender, &notes, refused).await?
+        }
+        checked => checked?,
     };
     plane.reports.submit(checked).await
+}
+
+/// Reports that the node's key of before has signed, which the node sends again because the control plane has lost them: the request
+/// is signed by the present key, and the reports end before the former one was replaced. Else what was refused stays refused.
+async fn by_former_key(
+    plane: &Shared,
+    sender: &Sender,
+    notes: &[String],
+    refused: Failure,
+) -> Answer<Checked> {
+    for rekey in plane.store.read().await?.rekeys_of_node(&sender.node).await? {
+        let vkey = Verifier::from_public_key(sender.node.as_str(), rekey.former_key);
+        let former = Sender { vkey: vkey.map_err(Failure::internal)?, ..sender.clone() };
+        let Ok(checked) = Checked::of(notes, &former, plane.continued.logs()) else { continue };
+        if checked.reports.iter().all(|report| report.content().end <= rekey.rekeyed_at) {
+            return Ok(Checked { identity_key: sender.vkey.public_key(), ..checked });
+        }
+    }
+    Err(refused)
 }

@@ -1,11 +1,15 @@
-//! Catching up from what others serve: over HTTP, with what was credited meanwhile, past a witness that is away.
+//! Catching up from what others serve: over HTTP, with what was decided about keys and credited meanwhile, past a witness that is away.
 
 use axum::Router;
-use serde_json::Value;
-use transparency_log::{CosignerKey, LogProof};
+use axum::http::Method;
+use data_encoding::BASE64;
+use serde_json::{Value, json};
+use transparency_log::{CosignerKey, LogProof, SigningKey};
 use wiregrant_control::catch_up::{Asking, still_waiting};
 use wiregrant_control::keys::Keys;
 use wiregrant_control::public_files;
+use wiregrant_core::note::Signed;
+use wiregrant_core::rekey::Rekey;
 use wiregrant_core::usage_report::Class;
 use wiregrant_store::Store;
 
@@ -22,8 +26,28 @@ async fn served(folder: &std::path::Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mirror_over_http_gives_back_statements_with_the_units_that_nodes_are_counted_on_from() {
-    let story = Story::with(false).await;
+async fn a_mirror_over_http_gives_back_statements_with_their_units_and_keys_that_were_changed() {
+    let mut story = Story::with(false).await;
+    story.plane = story.plane.restart().await;
+    // The node has another key now, announced by the one that signed all its reports so far.
+    let next = SigningKey::new(story.node.id.as_str(), [51; 32]).unwrap();
+    let rekey = Rekey {
+        log: story.node.joined.log.clone(),
+        node: story.node.id.clone(),
+        operator: story.node.operator.clone(),
+        former: story.node.key.verifier(),
+        vkey: next.verifier(),
+        time: story.plane.now(),
+    };
+    let signed = Signed::sign(rekey, &story.node.key).unwrap();
+    let signature = BASE64.encode(&next.sign_bytes(signed.note().as_bytes()));
+    let path = format!("/nodes/{}/rekey", story.node.id);
+    let body = json!({ "note": signed.note(), "signature": signature });
+    story.plane.ask(Method::POST, &path, "", body).await.ok();
+    story.node.key = next;
+    story.report(3).await;
+    story.plane.stop().await;
+    story.plane.plane.store.close().await;
     let mirror = story.backup.path().join("mirror");
     std::fs::rename(story.data().join("public"), &mirror).unwrap();
     story.restore();
@@ -41,7 +65,7 @@ async fn a_mirror_over_http_gives_back_statements_with_the_units_that_nodes_are_
     let keys = Keys::open(&config.data_dir.join("keys"), &config.origin).unwrap();
     let asking = Asking::new(config, keys, store.clone(), story.plane.clock.clone());
     let shown = story.show(&wiregrant_control::catch_up::router(&asking)).await;
-    assert_eq!(shown, 204, "it holds what the mirror lacks");
+    assert_eq!(shown, 204, "the node is known by the key that the imported record names");
     assert_eq!(still_waiting(&asking).await.unwrap(), None);
     store.close().await;
 
@@ -50,7 +74,7 @@ async fn a_mirror_over_http_gives_back_statements_with_the_units_that_nodes_are_
     for (note, acknowledged) in &kept {
         let again = node.send(&plane, note).await.ok().body;
         let (before, now): (LogProof, LogProof) = (acknowledged.parse().unwrap(), again.parse().unwrap());
-        assert_eq!(before.index, now.index);
+        assert_eq!(before.index, now.index, "also those that the key before has signed");
     }
     node.serve(Class::Invited, 2_000_000, 1_000_000);
     node.report(&plane, plane.now(), |report| report.epoch = label("spring", 3)).await;
@@ -60,7 +84,7 @@ async fn a_mirror_over_http_gives_back_statements_with_the_units_that_nodes_are_
     let units: Vec<u64> = statements["items"].as_array().unwrap().iter().map(units_of).collect();
     assert_eq!(
         (units[1] > 0, units.iter().sum::<u64>()),
-        (true, 3 * 5),
+        (true, 3 * 6),
         "{units:?}: imported ones are counted from"
     );
 }
