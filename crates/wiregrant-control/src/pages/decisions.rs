@@ -201,7 +201,7 @@ impl DecisionsPage {
             nodes: vec!["node-3kq8".parse().expect(fixed), "node-7x2m".parse().expect(fixed)],
             grants: vec![grant.clone()],
             form: FindingForm::default(),
-            problem: Some("reason: \"typed <here>\" is no short word".to_owned()),
+            problem: Some("reason: \"typed <here>\" is not a short word of a-z, 0-9 and '-'".to_owned()),
         }
     }
 }

@@ -87,26 +87,29 @@ fn bounds(terms: &Terms) -> Vec<Field> {
         field("unit-bytes", "Credit unit")
             .hint("whole units count; such as 1GB")
             .value(typed_bytes(terms.unit_bytes)),
-        field("floor", "People behind a number")
+        field("floor", "Fewest people behind a number")
             .hint("a node's number is published once so many stand behind it")
             .value(terms.floor),
         field("minimum-payout-sats", "Least payout, sats")
             .hint("less is brought to the next epoch")
             .value(terms.minimum_payout_sats),
-        field("close-delay-seconds", "A statement is signed after")
-            .hint("from the epoch's end; such as 48h")
+        field("close-delay-seconds", "Time to report after an epoch")
+            .hint("its statement is signed after that; such as 48h")
             .value(typed_seconds(terms.close_delay_seconds)),
-        field("challenge-seconds", "Its sats may be paid after")
-            .hint("from the statement; such as 72h")
+        field("challenge-seconds", "Time to challenge a statement")
+            .hint("its sats may be paid after that; such as 72h")
             .value(typed_seconds(terms.challenge_seconds)),
-        field("approvals", "People who approve it").hint("0 to 5; 0 for none").value(terms.approvals),
+        field("approvals", "People who must approve a statement")
+            .hint("0 to 5; 0 for nobody")
+            .value(terms.approvals),
         field("ceiling-sats-per-unit", "Most sats for a unit")
             .hint("0 for no ceiling")
             .value(terms.ceiling_sats_per_unit),
         field("operator-share-percent", "Most of a pot for one operator, %")
+            .hint("100 for no limit")
             .value(terms.operator_share_percent),
         field("site-share-percent", "Most of a pot for one network, %")
-            .hint("the nodes of one /24 or /48 together")
+            .hint("the nodes of one /24 or /48; 100 for no limit")
             .value(terms.site_share_percent),
         field("peer-cap-bytes", "Most credit from one device in an epoch")
             .hint("such as 200GB; 0 for no cap")
@@ -114,11 +117,13 @@ fn bounds(terms: &Terms) -> Vec<Field> {
         field("capacity-mbit-per-second", "Most that a node is believed to carry, Mbit/s")
             .hint("0 for no bound")
             .value(terms.capacity_mbit_per_second),
-        field("invited-percent", "What an operator's own codes count, %").value(terms.invited_percent),
+        field("invited-percent", "Weight of operators' own codes, %")
+            .hint("0: what invited people use does not count")
+            .value(terms.invited_percent),
         Field::named(
             "admission",
             "Who admits nodes",
-            &[("0", "whoever administers"), ("1", "operators apply, and admit their own once approved")],
+            &[("0", "the administrator"), ("1", "operators apply, and admit their own once approved")],
         )
         .value(terms.admission),
     ]

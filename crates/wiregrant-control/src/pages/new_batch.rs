@@ -34,16 +34,16 @@ fn sheet(id: &str, replaces: &str) -> Sheet {
         "batch",
         vec![
             Field::line("batch", "Id").hint("a-z, 0-9 and -; it stays for good").value(id),
-            Field::line("replaces", "The batch it stands in for, if any")
+            Field::line("replaces", "The batch it replaces, if any")
                 .hint("then one of that one's coins must be among those below")
                 .value(replaces),
-            Field::lines("coins", "Coins to pay from; empty where your wallet chooses them")
-                .hint("what bitcoin-cli listunspent prints, or lines txid:vout:sats:address; never a key"),
-            Field::line("change", "Where the change goes, with coins")
-                .hint("an address of yours, or a public descriptor that gives each batch a fresh one"),
-            Field::line("fee_rate_sat_per_vb", "Fee rate, sat/vB, with coins").hint("1 to 1000"),
-            Field::lines("previous", "The transactions that made P2PKH coins, if any")
-                .hint("as getrawtransaction prints them, one a line"),
+            Field::lines("coins", "Coins to pay from")
+                .hint("empty where your wallet chooses them; else what bitcoin-cli listunspent prints, or lines txid:vout:sats:address; never a key"),
+            Field::line("change", "Where the change goes")
+                .hint("with coins: an address of yours, or a public descriptor that gives each batch a fresh one"),
+            Field::line("fee_rate_sat_per_vb", "Fee rate, sat/vB").hint("with coins: 1 to 1000"),
+            Field::lines("previous", "Transactions that made P2PKH coins")
+                .hint("with such coins: as getrawtransaction prints them, one a line"),
         ],
     )
 }

@@ -64,9 +64,7 @@ impl Grant {
     ) -> Self {
         let by_application = terms.admission == ADMISSION_BY_APPLICATION;
         let standing = match (by_application, application) {
-            (false, _) if members.is_empty() => {
-                ("idle", "whoever administers the grant admits its nodes".to_owned())
-            }
+            (false, _) if members.is_empty() => ("idle", "the administrator admits its nodes".to_owned()),
             (false, _) => ("good", "you take part".to_owned()),
             (true, None) => ("idle", "you have not applied".to_owned()),
             (true, Some(ApplicationState::Applied)) => ("warn", "you applied; nobody has decided".to_owned()),

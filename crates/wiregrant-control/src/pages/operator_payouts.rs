@@ -178,7 +178,7 @@ impl OperatorPayoutsPage {
                 payout(6, 198_040, 0, LineStanding::Reserved, Some(TransferKind::Reserve)),
                 payout(5, 175_000, 0, LineStanding::Reserved, Some(TransferKind::Pay)),
             ],
-            problem: Some("reason: \"typed <here>\" is no short word".to_owned()),
+            problem: Some("reason: \"typed <here>\" is not a short word of a-z, 0-9 and '-'".to_owned()),
         }
     }
 }
