@@ -114,7 +114,7 @@ fn a_person_gets_a_file_on_a_desktop_in_english_and_on_a_phone_in_persian_and_bo
 }
 
 #[test]
-fn a_person_without_javascript_brings_a_key_of_their_own_and_removes_the_device_again() {
+fn a_person_without_javascript_brings_a_key_of_their_own_and_removes_the_device_and_all_trace_of_it_again() {
     let _turn = turn();
     let mut world = world();
     let code = world.access_codes(1, 1).unwrap().remove(0);
@@ -149,6 +149,11 @@ fn a_person_without_javascript_brings_a_key_of_their_own_and_removes_the_device_
     browser.click("section details:last-of-type summary").unwrap();
     browser.click("button.danger").unwrap();
     browser.shows("main", "The device was removed.").unwrap();
+    browser.click("details:has(form[action='/devices/delete-all']) summary").unwrap();
+    browser.click("form[action='/devices/delete-all'] button").unwrap();
+    browser.arrives("/redeem").unwrap();
+    browser.open(&format!("{}/devices", control_plane::url())).unwrap();
+    browser.shows("h1", "Enter your access code").unwrap();
     browser.check();
 }
 
