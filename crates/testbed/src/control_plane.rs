@@ -108,6 +108,21 @@ impl ControlPlane {
         self.restart(host)
     }
 
+    /// Kills it in the midst of what it does, makes the next log key, and starts it again, from when on that key signs; gives the key.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn change_log_key(&mut self, host: &Host) -> Result<String> {
+        self.kill_9()?;
+        let mut next = host.command(&self.programs.control);
+        next.arg("next-log-key").arg("--config").arg(self.data.join("wiregrant-control.toml"));
+        let told = process::run(&mut next)?;
+        let vkey = told.lines().find_map(|line| line.strip_prefix("next "));
+        let vkey = vkey.with_context(|| format!("next-log-key printed {told:?}"))?.trim().to_owned();
+        self.start(host)?;
+        Ok(vkey)
+    }
+
     fn restart(&mut self, host: &Host) -> Result<()> {
         if let Some(process) = self.process.take() {
             process.stop();

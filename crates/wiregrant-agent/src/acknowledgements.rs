@@ -130,7 +130,7 @@ impl Acknowledgements {
     }
 
     /// Those from number `from` to `to`, if each is kept, each follows the one before, and all are proven to be in the log, under one
-    /// of its names.
+    /// of its names and keys.
     ///
     /// # Errors
     /// When the files cannot be read.

@@ -12,6 +12,7 @@ use wiregrant_core::record::RecordEntry;
 
 use crate::enrolment::Enrolment;
 use crate::keeper::Keeper;
+use crate::log_keys::LogKeys;
 use crate::receipts::Receipts;
 use crate::witnessed;
 
@@ -40,9 +41,15 @@ impl Enrolment {
     ///
     /// # Errors
     /// When the pinned key does not say so, or what it says contradicts what was seen.
-    pub fn following(&self, shown: &Continued, seen: Option<&Checkpoint>) -> Result<Self, FactError> {
+    pub fn following(
+        &self,
+        keys: &LogKeys,
+        shown: &Continued,
+        seen: Option<&Checkpoint>,
+    ) -> Result<Self, FactError> {
         let refuse = |error: LogError| FactError::Signature(format!("another log: {error}"));
-        let (pinned, next): (Verifier, Verifier) = (self.record_log()?, shown.vkey.parse().map_err(refuse)?);
+        let (pinned, next): (&Verifier, Verifier) =
+            (keys.signs_record(), shown.vkey.parse().map_err(refuse)?);
         if next.public_key() != pinned.public_key() || next.name() == pinned.name() {
             return Err(FactError::mismatch(
                 "another log",
@@ -70,22 +77,10 @@ impl Enrolment {
         let reports = Verifier::from_public_key(&format!("{}/reports", next.name()), next.public_key());
         let mut followed = self.clone();
         followed.former_logs.push(std::mem::replace(&mut followed.log, next.name().parse()?));
+        followed.former_log_vkeys.extend(keys.record().iter().map(ToString::to_string));
         followed.log_vkey = next.to_string();
         followed.reports_vkey = reports.map_err(refuse)?.to_string();
         Ok(followed)
-    }
-
-    /// The keys of the reports log under each of its names, the present one first.
-    ///
-    /// # Errors
-    /// When the file was edited into something else.
-    pub fn reports_logs(&self) -> Result<Vec<Verifier>, FactError> {
-        let present = self.reports_log()?;
-        let former = self.former_logs.iter().map(|log| {
-            Verifier::from_public_key(&format!("{log}/reports"), present.public_key())
-                .map_err(|error| FactError::Signature(format!("former_logs: {error}")))
-        });
-        std::iter::once(Ok(present.clone())).chain(former).collect()
     }
 }
 
@@ -108,7 +103,8 @@ impl Keeper {
 
     fn try_to_follow(&mut self, shown: &Continued) -> anyhow::Result<String> {
         let seen = witnessed::record_seen(&self.dir, &self.enrolment)?;
-        let followed = self.enrolment.following(shown, seen.as_ref())?;
+        let keys = LogKeys::read(&self.dir, &self.enrolment)?;
+        let followed = self.enrolment.following(&keys, shown, seen.as_ref())?;
         self.dir.write_enrolment(&followed)?;
         let former = std::mem::replace(&mut self.enrolment, followed).log.to_string();
         self.identity.log = self.enrolment.log.clone();
@@ -139,12 +135,13 @@ mod tests {
         let enrolment = enrolled(joined()).unwrap();
         let entry = format!("continues grants.example/record 9 {EMPTY_ROOT}");
         let next = log_key("grants.example/record-2");
-        let followed = enrolment.following(&shown(&next, &entry), None).unwrap();
+        let keys = LogKeys::of(&enrolment).unwrap();
+        let followed = enrolment.following(&keys, &shown(&next, &entry), None).unwrap();
         assert_eq!(followed.log.as_str(), "grants.example/record-2");
         assert_eq!(followed.former_logs, std::slice::from_ref(&enrolment.log));
         let names: Vec<_> =
-            followed.reports_logs().unwrap().iter().map(|key| key.name().to_owned()).collect();
-        assert_eq!(names, ["grants.example/record-2/reports", "grants.example/record/reports"]);
+            LogKeys::of(&followed).unwrap().reports().iter().map(|key| key.name().to_owned()).collect();
+        assert_eq!(names, ["grants.example/record/reports", "grants.example/record-2/reports"]);
         let stranger = SigningKey::new("grants.example/record-2", [9; 32]).unwrap();
         for (what, refused) in [
             ("another key", shown(&stranger, &entry)),
@@ -153,7 +150,7 @@ mod tests {
             ("another entry", shown(&next, "operator nordlicht -")),
             ("no proof", Continued { entry: entry.replace(" 9 ", " 8 "), ..shown(&next, &entry) }),
         ] {
-            assert!(enrolment.following(&refused, None).is_err(), "{what}");
+            assert!(enrolment.following(&keys, &refused, None).is_err(), "{what}");
         }
     }
 
@@ -169,7 +166,13 @@ mod tests {
             (9, Hash([1; 32]), false),
             (10, EMPTY_ROOT, false),
         ] {
-            assert_eq!(enrolment.following(&next, Some(&seen(size, root))).is_ok(), follows, "{size}");
+            assert_eq!(
+                enrolment
+                    .following(&LogKeys::of(&enrolment).unwrap(), &next, Some(&seen(size, root)))
+                    .is_ok(),
+                follows,
+                "{size}"
+            );
         }
     }
 }

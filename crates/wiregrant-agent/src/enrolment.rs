@@ -48,6 +48,9 @@ pub struct Enrolment {
     /// The origins before this one, oldest first, whose log was lost in part: earlier reports name them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former_logs: Vec<Origin>,
+    /// The keys that signed those origins' records, as far as this node has followed them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_log_vkeys: Vec<String>,
 }
 
 /// What the person who joins decides.
@@ -106,6 +109,7 @@ impl Enrolment {
             listen_port: joined.listen_port,
             former_vkeys,
             former_logs,
+            former_log_vkeys: Vec::new(),
         })
     }
 

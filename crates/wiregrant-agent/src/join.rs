@@ -11,6 +11,7 @@ use x25519_dalek::{PublicKey, StaticSecret};
 
 use crate::control_plane::ControlPlane;
 use crate::enrolment::{self, Choices, Enrolment};
+use crate::log_keys::LogKeys;
 use crate::pinned::Pin;
 use crate::public_log::Place;
 use crate::state_dir::StateDir;
@@ -67,6 +68,8 @@ pub fn join(
     };
     join.signature = BASE64.encode(&identity.sign_bytes(join.text(&log).as_bytes()));
     let joined = ControlPlane::new(&invitation.urls, pin).join(&join).context("redeeming the invitation")?;
+    let vkey = followed(invitation, pin, &joined.log_vkey)?;
+    let invitation = &Invitation { vkey, ..invitation.clone() };
     let enrolment = Enrolment::new(invitation, &join, joined, choices, now)
         .context("the control plane's answer does not fit the invitation")?;
     dir.write_enrolment(&enrolment)?;
@@ -81,9 +84,11 @@ fn check_witnessed(invitation: &Invitation, pin: Option<Pin>, policy: &WitnessPo
     let mut last = None;
     for url in &invitation.urls {
         let place = Place::new(url, pin);
-        let checked = place
-            .checkpoint("log", &record, Some(policy))
-            .and_then(|_| place.checkpoint("reports", &reports, Some(policy)));
+        let mut keys = LogKeys::pinned(record.clone(), reports.clone());
+        let checked = keys
+            .follow(&place)
+            .and_then(|_| place.checkpoint("log", keys.record(), Some(policy)))
+            .and_then(|_| place.checkpoint("reports", keys.reports(), Some(policy)));
         match checked {
             Ok(_) => return Ok(()),
             Err(unreadable) => last = Some(unreadable),
@@ -91,6 +96,21 @@ fn check_witnessed(invitation: &Invitation, pin: Option<Pin>, policy: &WitnessPo
     }
     let refused = last.map_or_else(|| "it has no address".to_owned(), |unreadable| unreadable.to_string());
     bail!("--witness: what this control plane publishes does not have the demanded cosignatures: {refused}")
+}
+
+/// The key that the invitation's has led to by now, if that is the one that answers; else the invitation's.
+fn followed(invitation: &Invitation, pin: Option<Pin>, answers: &str) -> anyhow::Result<String> {
+    if answers == invitation.vkey {
+        return Ok(invitation.vkey.clone());
+    }
+    let record: Verifier = invitation.vkey.parse().context("invitation: the log's key")?;
+    let mut keys = LogKeys::pinned(record.clone(), record);
+    for url in &invitation.urls {
+        // Whoever leads nowhere is told so by what follows: the answer is for another log.
+        let _ = keys.follow(&Place::new(url, pin));
+    }
+    let leads = keys.record().iter().any(|key| key.to_string() == answers);
+    Ok(if leads { answers.to_owned() } else { invitation.vkey.clone() })
 }
 
 /// A log's origin is the name of its key.

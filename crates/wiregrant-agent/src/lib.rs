@@ -28,6 +28,7 @@ pub mod join;
 pub mod journal;
 pub mod keeper;
 pub mod ledger;
+pub mod log_keys;
 pub mod meter;
 pub mod metrics;
 pub mod pinned;

@@ -16,6 +16,7 @@ use wiregrant_core::record::report_entry;
 use wiregrant_core::usage_report::UsageReport;
 
 use crate::acknowledgements::{Acknowledgements, Kept};
+use crate::log_keys::LogKeys;
 use crate::public_log::{Place, Tiles, Unreadable};
 use crate::state_dir::StateDir;
 
@@ -81,12 +82,14 @@ pub fn prove(
     into: &Path,
 ) -> anyhow::Result<Proved> {
     let enrolment = dir.joined()?;
-    let log = enrolment.reports_log()?;
+    let mut keys = LogKeys::read(dir, &enrolment)?;
     let (kept, damaged) = Acknowledgements::read(&dir.acknowledgements())?;
     // A mirror has a certificate of its own.
     let is_own = enrolment.urls.iter().any(|url| url.trim_end_matches('/') == place.trim_end_matches('/'));
     let place = Place::new(place, enrolment.pin.filter(|_| is_own));
-    let shown = Shown::at(&place, REPORTS, log, policy)?;
+    // A copy may be older than the newest key, and nothing of it is asked but whether the reports are there.
+    keys.follow(&place)?;
+    let shown = Shown::at(&place, REPORTS, keys.reports(), policy)?;
     let mut proved = Proved { log_size: shown.checkpoint.size, damaged, ..Proved::default() };
     for kept in kept.values() {
         match shown.look_for(kept)? {
@@ -102,10 +105,11 @@ pub fn prove(
         }
     }
     let acknowledged = kept.values().filter_map(|kept| kept.proof.parse::<LogProof>().ok());
-    if let Some(evidence) = shown.another_history(acknowledged.map(|proof| proof.checkpoint))? {
-        let of = evidence.check().map(|proven| proven.of).unwrap_or_default();
-        proved.missing.push(format!("the log {of}"));
-        proved.evidence.push(write(&evidence, into, "history.proof").context("--evidence")?);
+    if let Some(other) = shown.another_history(acknowledged.map(|proof| proof.checkpoint))? {
+        proved.missing.push(format!("the log {}", other.what));
+        if let Some(evidence) = other.evidence {
+            proved.evidence.push(write(&evidence, into, "history.proof").context("--evidence")?);
+        }
     }
     Ok(proved)
 }
@@ -121,7 +125,10 @@ pub(crate) fn write(evidence: &Evidence, into: &Path, name: &str) -> anyhow::Res
 
 /// A log as it is shown.
 pub(crate) struct Shown<'a> {
-    log: Verifier,
+    /// The keys that have signed it, the newest last.
+    keys: Vec<Verifier>,
+    /// The one that has signed this checkpoint.
+    pub(crate) key: Verifier,
     pub(crate) checkpoint: Checkpoint,
     /// The checkpoint, signed.
     pub(crate) note: String,
@@ -135,17 +142,25 @@ pub(crate) enum Found {
     Replaced { what: String, evidence: Option<Box<Evidence>> },
 }
 
+/// Another history than one that was signed before.
+pub(crate) struct OtherHistory {
+    /// In words.
+    pub(crate) what: String,
+    /// Absent where two keys of the log have signed the two, which no file shows to others yet.
+    pub(crate) evidence: Option<Evidence>,
+}
+
 impl<'a> Shown<'a> {
-    /// The log under this key, which lies below `prefix`, under a checkpoint that enough witnesses have cosigned.
+    /// The log under one of its keys, which lies below `prefix`, under a checkpoint that enough witnesses have cosigned.
     pub(crate) fn at(
         place: &'a Place,
         prefix: &'static str,
-        log: Verifier,
+        keys: &[Verifier],
         policy: Option<&WitnessPolicy>,
     ) -> Result<Self, Unreadable> {
-        let (checkpoint, note) = place.checkpoint(prefix, &log, policy)?;
+        let (key, checkpoint, note) = place.checkpoint(prefix, keys, policy)?;
         let tiles = Tiles::new(place, prefix, checkpoint.size);
-        Ok(Self { log, checkpoint, note, tiles })
+        Ok(Self { keys: keys.to_owned(), key, checkpoint, note, tiles })
     }
 
     pub(crate) fn look_for(&self, kept: &Kept) -> anyhow::Result<Found> {
@@ -164,7 +179,7 @@ impl<'a> Shown<'a> {
             return Ok(Found::Proven);
         }
         // Of a log of another name that this one continues: it was acknowledged there, and comes to stand elsewhere here.
-        if acknowledged.checkpoint.lines().next() != Some(self.log.name()) {
+        if acknowledged.checkpoint.lines().next() != Some(self.key.name()) {
             return Ok(Found::Beyond);
         }
         // Another entry stands there, or the tiles are not those of the checkpoint.
@@ -177,24 +192,25 @@ impl<'a> Shown<'a> {
         }
         let what = format!("{:?} stands at its place, index {index}", String::from_utf8_lossy(&other));
         let later = LogProof { index, hashes, checkpoint: self.note.clone(), extra: None };
-        let evidence = String::from_utf8(other).ok().map(|other| {
-            Box::new(Evidence::TwoEntries {
-                log: self.log.clone(),
-                entries: [entry, other],
+        let evidence = String::from_utf8(other).ok().and_then(|other| {
+            self.convicting(|log| Evidence::TwoEntries {
+                log,
+                entries: [entry.clone(), other.clone()],
                 proofs: [kept.proof.clone(), later.to_string()],
             })
         });
-        Ok(Found::Replaced { what, evidence: evidence.filter(|evidence| evidence.check().is_ok()) })
+        Ok(Found::Replaced { what, evidence: evidence.map(Box::new) })
     }
 
     /// Evidence where the log does not continue the largest of these signed trees that it has outgrown.
     pub(crate) fn another_history(
         &self,
         signed: impl Iterator<Item = String>,
-    ) -> anyhow::Result<Option<Evidence>> {
+    ) -> anyhow::Result<Option<OtherHistory>> {
         let size = self.checkpoint.size;
         let outgrown = signed.filter_map(|note| {
-            let checkpoint = Checkpoint::parse_verified(&note, &self.log).ok()?;
+            let mut signed = self.keys.iter().rev().map(|key| Checkpoint::parse_verified(&note, key));
+            let checkpoint = signed.find_map(Result::ok)?;
             (1..=size).contains(&checkpoint.size).then_some((checkpoint, note))
         });
         let Some((old, note)) = outgrown.max_by_key(|(checkpoint, _)| checkpoint.size) else {
@@ -213,8 +229,26 @@ impl<'a> Shown<'a> {
         if root == old.root {
             return Ok(None);
         }
-        let (log, checkpoints) = (self.log.clone(), [note, self.note.clone()]);
-        Ok(Some(Evidence::TwoHistories { log, checkpoints, root, proof }))
+        let evidence = self.convicting(|log| Evidence::TwoHistories {
+            log,
+            checkpoints: [note.clone(), self.note.clone()],
+            root,
+            proof: proof.clone(),
+        });
+        let what = match evidence.as_ref().map(Evidence::check) {
+            Some(Ok(proven)) => proven.of,
+            _ => format!(
+                "shows the root {root} of its first {} entries; {} was signed by a former key of it",
+                old.size, old.root
+            ),
+        };
+        Ok(Some(OtherHistory { what, evidence }))
+    }
+
+    /// The evidence under the key that has signed all of it, if one has.
+    fn convicting(&self, evidence: impl Fn(Verifier) -> Evidence) -> Option<Evidence> {
+        let mut all = self.keys.iter().rev().cloned().map(evidence);
+        all.find(|evidence| evidence.check().is_ok())
     }
 }
 

@@ -91,27 +91,60 @@ impl Place {
         }
     }
 
-    /// The signed checkpoint of the log under this key, which lies below `prefix` (`log` or `reports`).
+    /// The checkpoint of the log that lies below `prefix` (`log` or `reports`), signed by one of its keys, of which the newest comes last;
+    /// and which it is.
     ///
     /// # Errors
-    /// When there is none, or it is not signed by the key, or not by enough witnesses.
+    /// When there is none, or it is not signed by a key, or not by enough witnesses.
     pub fn checkpoint(
         &self,
         prefix: &str,
-        log: &Verifier,
+        keys: &[Verifier],
         policy: Option<&WitnessPolicy>,
-    ) -> Result<(Checkpoint, String), Unreadable> {
+    ) -> Result<(Verifier, Checkpoint, String), Unreadable> {
         let path = format!("{prefix}/checkpoint");
-        let bytes = self.read(&path, MAX_CHECKPOINT_BYTES)?;
-        let bytes = bytes.ok_or_else(|| Unreadable(format!("/{path}: there is none")))?;
         let refused = |error: LogError| Unreadable(format!("/{path}: {error}"));
-        let text = String::from_utf8(bytes).map_err(|_| Unreadable(format!("/{path}: not text")))?;
-        let checkpoint = Checkpoint::parse_verified(&text, log).map_err(refused)?;
+        let signed = self.signed(&path, keys)?;
+        let (key, checkpoint, text) = signed.ok_or_else(|| Unreadable(format!("/{path}: there is none")))?;
         // A log without entries says nothing that a witness could have seen.
         if let Some(policy) = policy.filter(|_| checkpoint.size > 0) {
             Note::parse(&text).and_then(|note| policy.check(&note)).map_err(refused)?;
         }
-        Ok((checkpoint, text))
+        Ok((key, checkpoint, text))
+    }
+
+    /// A file with a checkpoint, which one of these keys has signed, of which the newest comes last; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or no key has signed it: what the newest says of it.
+    pub fn signed(
+        &self,
+        path: &str,
+        keys: &[Verifier],
+    ) -> Result<Option<(Verifier, Checkpoint, String)>, Unreadable> {
+        let Some(bytes) = self.read(path, MAX_CHECKPOINT_BYTES)? else { return Ok(None) };
+        let text = String::from_utf8(bytes).map_err(|_| Unreadable(format!("/{path}: not text")))?;
+        let mut refused = None;
+        for key in keys.iter().rev() {
+            match Checkpoint::parse_verified(&text, key) {
+                Ok(checkpoint) => return Ok(Some((key.clone(), checkpoint, text))),
+                Err(error) => drop(refused.get_or_insert(error)),
+            }
+        }
+        let refused = refused.map_or_else(|| "no key is known".to_owned(), |error| error.to_string());
+        Err(Unreadable(format!("/{path}: {refused}")))
+    }
+
+    /// How many entries a log has, as its checkpoint says whoever signed it: enough to find files by, and nothing to believe.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn shown_size(&self, prefix: &str) -> Result<u64, Unreadable> {
+        let path = format!("{prefix}/checkpoint");
+        let bytes = self.read(&path, MAX_CHECKPOINT_BYTES)?.unwrap_or_default();
+        let text = String::from_utf8(bytes).unwrap_or_default();
+        let size = text.lines().nth(1).and_then(|size| size.parse().ok());
+        size.ok_or_else(|| Unreadable(format!("/{path}: no checkpoint")))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
-use transparency_log::{Hash, Verifier};
+use transparency_log::{Hash, LogError};
 use wiregrant_core::Timestamp;
 use wiregrant_core::api::{NewReceipts, ProblemKind, ReportHead};
 use wiregrant_core::note::{Salt, Signed};
@@ -15,6 +15,7 @@ use crate::clock::{ClockState, Moment};
 use crate::control_plane::{ControlPlane, ControlPlaneError, NodeIdentity};
 use crate::keeper::Keeper;
 use crate::ledger::Record;
+use crate::log_keys::{self, LogKeys};
 use crate::receipts;
 
 /// What came of trying to deliver.
@@ -184,7 +185,7 @@ fn try_to_deliver(
         keeper.take_head(&head, now())?;
         keeper.receipts.compare = false;
     }
-    let Some((report, reports_log)) = kept(keeper).next_report(now(), salt)? else {
+    let Some(report) = kept(keeper).next_report(now(), salt)? else {
         return Ok(Delivery::Idle);
     };
     let sequence = report.content().sequence;
@@ -192,7 +193,7 @@ fn try_to_deliver(
         kept(keeper).refused(error, now());
     });
     let proof = proof.with_context(|| format!("delivering report {sequence}"))?;
-    Chain::check_proof(&report, &proof, &reports_log)?;
+    check_acknowledged(keeper, &report, &proof)?;
     let time = Some(now().wall);
     let mut keeper = kept(keeper);
     // Before the journal: a report that is taken for delivered has its proof on the disk.
@@ -200,6 +201,29 @@ fn try_to_deliver(
     keeper.ledger.commit(vec![Record::Acknowledged(Acknowledged { sequence, time })])?;
     keeper.last_contact = time;
     Ok(Delivery::Delivered { sequence })
+}
+
+/// Checks an acknowledgement under the log's newest key. One that another key has signed sends us to look whether the newest that is known
+/// leads to it.
+fn check_acknowledged(
+    keeper: &Mutex<Keeper>,
+    report: &Signed<UsageReport>,
+    proof: &str,
+) -> anyhow::Result<()> {
+    let (dir, enrolment) = {
+        let keeper = kept(keeper);
+        (keeper.dir.clone(), keeper.enrolment.clone())
+    };
+    let mut keys = LogKeys::read(&dir, &enrolment)?;
+    match Chain::check_proof(report, proof, keys.signs_reports()) {
+        Err(error @ ChainError::Proof { source: LogError::NotSigned { .. }, .. }) => {
+            if log_keys::follow(&dir, &enrolment, &mut keys).with_context(|| error.to_string())? {
+                return Ok(Chain::check_proof(report, proof, keys.signs_reports())?);
+            }
+            Err(error.into())
+        }
+        checked => Ok(checked?),
+    }
 }
 
 /// Sends what was acknowledged and the control plane has lost (it was restored from a backup), unchanged and in order; gives
@@ -211,22 +235,23 @@ fn send_again(
     now: &impl Fn() -> Moment,
     head: &ReportHead,
 ) -> anyhow::Result<usize> {
-    let (path, acknowledged, reports_logs) = {
+    let (path, acknowledged, log_keys) = {
         let keeper = kept(keeper);
         let acknowledged = keeper.ledger.state().chain.last_acknowledged().map_or(0, |last| last.sequence);
-        (keeper.dir.acknowledgements(), acknowledged, keeper.enrolment.reports_logs()?)
+        (keeper.dir.acknowledgements(), acknowledged, LogKeys::read(&keeper.dir, &keeper.enrolment)?)
     };
     if head.sequence >= acknowledged {
         return Ok(0);
     }
-    let lost = Acknowledgements::chain(&path, head.sequence.saturating_add(1), acknowledged, &reports_logs)?;
+    let (from, keys) = (head.sequence.saturating_add(1), log_keys.reports());
+    let lost = Acknowledgements::chain(&path, from, acknowledged, keys)?;
     let previous = head.note.as_ref().map(|note| Hash::of(note.as_bytes()));
     let follows = |lost: &Vec<Signed<UsageReport>>| {
         lost.first().is_some_and(|first| first.content().previous == previous)
     };
     let Some(lost) = lost.filter(follows) else { return Ok(0) };
     tracing::warn!(
-        from = head.sequence.saturating_add(1),
+        from,
         to = acknowledged,
         "the control plane has lost reports that it acknowledged: sending them again"
     );
@@ -234,7 +259,7 @@ fn send_again(
         let sequence = report.content().sequence;
         let proof = courier.report(identity, now().wall, report.note());
         let proof = proof.with_context(|| format!("delivering report {sequence} again"))?;
-        Chain::check_proof(report, &proof, &reports_logs[0])?;
+        check_acknowledged(keeper, report, &proof)?;
         kept(keeper).acknowledgements.keep(&Kept { sequence, note: report.note().to_owned(), proof })?;
     }
     Ok(lost.len())
@@ -278,14 +303,9 @@ impl Keeper {
     }
 
     /// The report that is under way, or else the next one, signed now and in the journal before anybody sees it.
-    fn next_report(
-        &mut self,
-        now: Moment,
-        salt: Salt,
-    ) -> anyhow::Result<Option<(Signed<UsageReport>, Verifier)>> {
-        let reports_log = self.enrolment.reports_log()?;
+    fn next_report(&mut self, now: Moment, salt: Salt) -> anyhow::Result<Option<Signed<UsageReport>>> {
         if let Some(report) = self.ledger.state().chain.under_way()? {
-            return Ok(Some((report, reports_log)));
+            return Ok(Some(report));
         }
         // Judged again, right before signing: the answer to the last question may have taken long.
         if self.clock.judge(now) != ClockState::Good {
@@ -305,7 +325,7 @@ impl Keeper {
         }
         let Some(report) = signed? else { return Ok(None) };
         self.ledger.commit(vec![Record::Signed { note: report.note().to_owned() }])?;
-        Ok(Some((report, reports_log)))
+        Ok(Some(report))
     }
 
     /// Takes what a refusal says about the node.

@@ -15,6 +15,7 @@ use wiregrant_core::Timestamp;
 
 use crate::acknowledgements::Acknowledgements;
 use crate::enrolment::Enrolment;
+use crate::log_keys::LogKeys;
 use crate::prove::{Found, Shown, write};
 use crate::public_log::{Place, Unreadable};
 use crate::state_dir::StateDir;
@@ -91,14 +92,15 @@ pub fn look(dir: &StateDir, enrolment: &Enrolment, policy: &WitnessPolicy) -> an
     Err(last.into())
 }
 
-/// The newest checkpoint of the record that was seen under the pinned key.
+/// The newest checkpoint of the record that was seen under the pinned key or one that it has led to.
 ///
 /// # Errors
 /// When the file is there and cannot be read.
 pub fn record_seen(dir: &StateDir, enrolment: &Enrolment) -> anyhow::Result<Option<Checkpoint>> {
     let seen: Witnessed = dir.read_json(FILE)?.unwrap_or_default();
-    let log = enrolment.record_log()?;
-    Ok(seen.record.and_then(|note| Checkpoint::parse_verified(&note, &log).ok()))
+    let keys = LogKeys::read(dir, enrolment)?;
+    let Some(note) = seen.record else { return Ok(None) };
+    Ok(keys.record().iter().rev().find_map(|key| Checkpoint::parse_verified(&note, key).ok()))
 }
 
 /// Files in the state directory that convict somebody, kept until a person has looked at them.
@@ -128,12 +130,21 @@ fn look_at(
     seen: &Witnessed,
 ) -> anyhow::Result<Witnessed> {
     let place = Place::new(url, enrolment.pin);
-    let record = Shown::at(&place, "log", enrolment.record_log()?, Some(policy))?;
-    let reports = Shown::at(&place, "reports", enrolment.reports_log()?, Some(policy))?;
-    let (record_seen, reports_seen) = (
-        size(seen.record.as_ref(), &enrolment.record_log()?),
-        size(seen.reports.as_ref(), &enrolment.reports_log()?),
-    );
+    let mut keys = LogKeys::read(dir, enrolment)?;
+    keys.follow_at(dir, &place)?;
+    let record = Shown::at(&place, "log", keys.record(), Some(policy))?;
+    let reports = Shown::at(&place, "reports", keys.reports(), Some(policy))?;
+    for (shown, newest) in [(&record, keys.signs_record()), (&reports, keys.signs_reports())] {
+        if shown.key != *newest {
+            return Err(Unreadable(format!(
+                "{url}: {} is not signed by its newest key {newest}",
+                newest.name()
+            ))
+            .into());
+        }
+    }
+    let (record_seen, reports_seen) =
+        (size(seen.record.as_ref(), keys.record()), size(seen.reports.as_ref(), keys.reports()));
     for (name, shown, seen) in [("log", &record, record_seen), ("reports", &reports, reports_seen)] {
         let now = shown.checkpoint.size;
         if now < seen {
@@ -176,18 +187,20 @@ impl Contradiction {
         into: &Path,
         name: &str,
     ) -> anyhow::Result<()> {
-        if let Some(evidence) = shown.another_history(signed)? {
-            let of = evidence.check().map(|proven| proven.of).unwrap_or_default();
-            self.what.push(format!("the log {} {of}", shown.checkpoint.origin));
-            self.evidence.push(write(&evidence, into, name)?);
+        if let Some(other) = shown.another_history(signed)? {
+            self.what.push(format!("the log {} {}", shown.checkpoint.origin, other.what));
+            if let Some(evidence) = other.evidence {
+                self.evidence.push(write(&evidence, into, name)?);
+            }
         }
         Ok(())
     }
 }
 
 /// The size of a checkpoint that was kept; 0 without one, and where the disk spoilt it.
-fn size(note: Option<&String>, log: &Verifier) -> u64 {
-    let checkpoint = note.and_then(|note| Checkpoint::parse_verified(note, log).ok());
+fn size(note: Option<&String>, keys: &[Verifier]) -> u64 {
+    let Some(note) = note else { return 0 };
+    let checkpoint = keys.iter().rev().find_map(|key| Checkpoint::parse_verified(note, key).ok());
     checkpoint.map_or(0, |checkpoint| checkpoint.size)
 }
 

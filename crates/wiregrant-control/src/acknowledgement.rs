@@ -1,13 +1,14 @@
 //! Acknowledgements: a C2SP tlog-proof that a report's entry is in the reports log.
 //!
 //! One is computed from tiles and the checkpoint stored with the report's batch, never kept, so the same report gets the
-//! same bytes however often it is sent.
+//! same bytes however often it is sent; once another log key is in use, with the line of that one below the first.
 
 use std::collections::BTreeMap;
 
 use transparency_log::{Hash, LogProof, TileId, inclusion_proof, inclusion_proofs, inclusion_tiles};
-use wiregrant_store::{Log, Store};
+use wiregrant_store::Log;
 
+use crate::control_plane::ControlPlane;
 use crate::error::{Answer, Failure};
 use crate::recording;
 
@@ -26,11 +27,13 @@ pub fn of_appended(appended: &recording::Signed) -> Answer<Vec<String>> {
 ///
 /// # Errors
 /// `busy` or `internal`.
-pub async fn again(store: &Store, index: u64, size: u64) -> Answer<String> {
-    let mut read = store.read().await?;
+pub async fn again(plane: &ControlPlane, index: u64, size: u64) -> Answer<String> {
+    let mut read = plane.store.read().await?;
     let covering = read.checkpoint_covering(Log::Reports, size).await?;
     let (size, checkpoint) =
         covering.ok_or_else(|| Failure::internal(format!("no checkpoint of the reports log at {size}")))?;
+    let checkpoint =
+        plane.log_keys.under_the_present_key(Log::Reports, &checkpoint).map_err(Failure::internal)?;
     let wanted = inclusion_tiles(index, size).map_err(Failure::internal)?;
     let tiles = read.tiles(Log::Reports, &wanted).await?;
     proof(index, size, &tiles, &checkpoint)

@@ -9,6 +9,7 @@
 //! the reports again whose entries are there, and each gets the place it had.
 
 mod decisions;
+mod handed_over;
 mod receipts;
 mod service;
 mod source;
@@ -17,17 +18,18 @@ use std::fmt;
 
 use anyhow::{Context, bail, ensure};
 use transparency_log::{
-    Checkpoint, TILE_WIDTH, Verifier, consistency_proof, consistency_tiles, root_tiles, tree_root,
-    verify_consistency,
+    Checkpoint, TILE_WIDTH, consistency_proof, consistency_tiles, root_tiles, tree_root, verify_consistency,
 };
 use wiregrant_core::NodeId;
-use wiregrant_core::record::parse_report_entry;
+use wiregrant_core::record::{KeyRole, parse_report_entry};
 use wiregrant_store::{AwaitedReport, BEHIND_RESTORED, Log, Read, SETTING_BEHIND, Store, Write};
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::control_plane::{SETTING_LOG_KEY, open_keys};
 use crate::cosignatures::Cosigners;
 use crate::keys::Keys;
+use crate::log_keys::LogKeys;
 use crate::publisher::SETTING_REPORTS_NAMED;
 use crate::random;
 
@@ -86,6 +88,7 @@ pub async fn run(config: &Config, from: &[String], without: &[NodeId]) -> anyhow
     if (!from.is_empty() || !is_imported) && !import(config, &store, &keys, from).await? {
         return Ok(());
     }
+    let keys = open_keys(config, &store).await?; // as the record names them by now
     let mut write = store.write().await?;
     for node in without {
         write.put_heard_node(node).await?;
@@ -103,11 +106,13 @@ async fn import(config: &Config, store: &Store, keys: &Keys, from: &[String]) ->
     let places: Vec<&str> =
         if from.is_empty() { vec![&public_dir] } else { from.iter().map(String::as_str).collect() };
     let sources: Vec<Source> = places.into_iter().map(Source::new).collect();
+    let next = Keys::next(KeyRole::Log, &config.data_dir.join("keys"), &config.origin)?;
+    let log_keys = LogKeys::read(&mut store.read().await?, keys).await?.and(next.as_ref())?;
     let published = [
-        Published::newest(&sources, Log::Record, &keys.record.verifier())?,
-        Published::newest(&sources, Log::Reports, &keys.reports.verifier())?,
+        Published::newest(&sources, Log::Record, &log_keys)?,
+        Published::newest(&sources, Log::Reports, &log_keys)?,
     ];
-    ask_witnesses(config, store, &published).await?;
+    ask_witnesses(config, store, &log_keys, &published).await?;
     let mut write = store.write().await?;
     ensure!(
         write.setting("origin").await?.is_some(),
@@ -119,6 +124,13 @@ async fn import(config: &Config, store: &Store, keys: &Keys, from: &[String]) ->
     for published in &published {
         published.import(&mut write, &sources, &Clock::System).await?;
     }
+    let signs = write.setting(SETTING_LOG_KEY).await?.unwrap_or_default();
+    let at_hand = [Some(keys.record.verifier()), next.map(|next| next.verifier())];
+    ensure!(
+        at_hand.iter().flatten().any(|key| key.to_string() == signs),
+        "keys: the record names {signs} as the key that signs now, which is neither keys/log.key nor keys/log.key.next; restore the \
+         keys folder from a backup that has it. If it is lost, only a new log can follow"
+    );
     if behind.is_none() && !is_ahead {
         println!(
             "the database has all that is published at {}; there is nothing to catch up with",
@@ -165,10 +177,10 @@ struct Published {
 }
 
 impl Published {
-    fn newest(sources: &[Source], log: Log, verifier: &Verifier) -> anyhow::Result<Self> {
+    fn newest(sources: &[Source], log: Log, keys: &LogKeys) -> anyhow::Result<Self> {
         let mut found = Vec::new();
         for (at, source) in sources.iter().enumerate() {
-            let shown = source.log(log, verifier)?;
+            let shown = source.log(log, keys.of(log))?;
             let shown = shown.with_context(|| {
                 format!(
                     "{source}/{}/checkpoint: nothing was published there; name a mirror with --from. If there is no copy at all, \
@@ -189,6 +201,9 @@ impl Published {
         let size = self.shown.checkpoint.size;
         if size > had {
             let entries = self.append(write, source, had).await?;
+            if self.log == Log::Record {
+                handed_over::take_over(write, source, (had, &entries)).await?;
+            }
             if write.checkpoint_at(self.log, size).await?.is_none() {
                 write.put_checkpoint(self.log, size, &self.shown.note).await?;
             }
@@ -289,8 +304,13 @@ async fn await_reports(
 }
 
 /// No witness may have seen more than what is imported: then a newer copy was published, and whoever has it would see a fork.
-async fn ask_witnesses(config: &Config, store: &Store, published: &[Published]) -> anyhow::Result<()> {
-    for seen in Cosigners::new(&config.witnesses).sizes(store).await? {
+async fn ask_witnesses(
+    config: &Config,
+    store: &Store,
+    log_keys: &LogKeys,
+    published: &[Published],
+) -> anyhow::Result<()> {
+    for seen in Cosigners::new(&config.witnesses).sizes(store, log_keys).await? {
         let known = published.iter().find(|published| published.log == seen.log);
         let have = store.read().await?.log_size(seen.log).await?;
         let known = known.map_or(have, |known| known.shown.checkpoint.size.max(have));

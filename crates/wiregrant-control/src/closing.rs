@@ -197,7 +197,7 @@ async fn closed_epoch(
         .newest_checkpoint(Log::Reports)
         .await?
         .ok_or_else(|| Failure::internal("the reports log has no checkpoint"))?;
-    let reports = Checkpoint::parse_verified(&checkpoint, &plane.keys.reports.verifier());
+    let reports = plane.log_keys.checkpoint(Log::Reports, &checkpoint);
     let reports = reports.map_err(Failure::internal)?;
     let decided = Decided::read(read, grant, number).await?;
     Ok(ClosedEpoch { grant: grant.clone(), number, start, end, terms, last, reports, decided })

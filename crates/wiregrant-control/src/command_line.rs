@@ -76,6 +76,9 @@ pub enum Command {
         #[command(flatten)]
         configured: Configured,
     },
+    /// Make a log key to follow the present one. It comes into use at the next start, with an entry in the record under the present one's
+    /// signature; stop all replicas first, and give each the new keys folder. Agents and `verify` follow by themselves.
+    NextLogKey(Configured),
     /// Make a statement key to follow the present one. It comes into use, and into the record, at the next start; stop all replicas
     /// first, and give each the new keys folder.
     NextStatementKey(Configured),

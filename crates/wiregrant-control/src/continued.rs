@@ -11,7 +11,7 @@ use wiregrant_core::note::Origin;
 use wiregrant_store::{Log, Read};
 
 use crate::error::{Answer, Failure};
-use crate::keys::Keys;
+use crate::log_keys::LogKeys;
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ impl Continued {
     ///
     /// # Errors
     /// `busy`; `internal` where the record does not say what the history does.
-    pub async fn read(read: &mut Read, present: &Origin) -> Answer<Self> {
+    pub async fn read(read: &mut Read, present: &Origin, log_keys: &LogKeys) -> Answer<Self> {
         let (mut logs, mut shown) = (vec![present.clone()], Vec::new());
         for (former, index) in read.former_origins().await?.into_iter().rev().zip((0..).step_by(2)) {
             // A record is carried over behind two entries: whoever continued it says so, and names the log's key.
@@ -39,6 +39,8 @@ impl Continued {
             let covering = read.checkpoint_covering(Log::Record, index.saturating_add(1)).await?;
             let (size, checkpoint) =
                 covering.ok_or_else(|| Failure::internal("the record has no checkpoint"))?;
+            let checkpoint =
+                log_keys.under_the_present_key(Log::Record, &checkpoint).map_err(Failure::internal)?;
             let wanted = inclusion_tiles(index, size).map_err(Failure::internal)?;
             let tiles = read.tiles(Log::Record, &wanted).await?;
             let hashes = inclusion_proof(index, size, &tiles).map_err(Failure::internal)?;
@@ -63,14 +65,15 @@ impl Continued {
 
     /// What a node is told that has signed for a former origin, which `is_it` recognises.
     #[must_use]
-    pub fn told(&self, keys: &Keys, is_it: impl Fn(&Origin) -> bool) -> Option<Failure> {
+    pub fn told(&self, log_keys: &LogKeys, is_it: impl Fn(&Origin) -> bool) -> Option<Failure> {
         let former = self.logs.iter().skip(1);
         let (origin, shown) = former.zip(self.shown.iter()).find(|(origin, _)| is_it(origin))?;
         let present = self.logs.first()?;
         let detail =
             format!("{origin} has ended, because the tail of its log was lost; {present} continues it");
         let failure = Failure::new(ProblemKind::LogContinued, detail)
-            .with("vkey", keys.record.verifier().to_string())
+            // Under which it was opened: the node knows that one, and follows from it.
+            .with("vkey", log_keys.of(Log::Record).first().map(ToString::to_string).unwrap_or_default())
             .with("entry", shown.entry.as_str())
             .with("proof", shown.proof.as_str());
         Some(failure)

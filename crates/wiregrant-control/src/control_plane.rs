@@ -20,6 +20,7 @@ use crate::figures::Figures;
 use crate::file::{self, Readers};
 use crate::identities::Identities;
 use crate::keys::Keys;
+use crate::log_keys::LogKeys;
 use crate::nonces::Nonces;
 use crate::processors::Processors;
 use crate::recording::{self, Recording};
@@ -34,7 +35,7 @@ use crate::{bootstrap, hearing, jobs, leadership, probe, publisher, settlement, 
 /// Names of settings in the database: what it was made as, and what it may never be opened as something else.
 pub const SETTING_ORIGIN: &str = "origin";
 const SETTING_NETWORK: &str = "network";
-/// The log key's verifier.
+/// Which key signs checkpoints: whoever appends to a log compares it with their own.
 pub const SETTING_LOG_KEY: &str = "log_vkey";
 /// Which key signs statements: whoever writes to the record compares it with their own.
 pub const SETTING_STATEMENT_KEY: &str = "statement_vkey";
@@ -45,6 +46,8 @@ pub struct ControlPlane {
     pub config: Config,
     /// Its keys.
     pub keys: Keys,
+    /// The keys that have signed its logs.
+    pub log_keys: LogKeys,
     /// Its database.
     pub store: Store,
     /// Its clock.
@@ -119,9 +122,19 @@ impl ControlPlane {
         let store = Store::open(&config.database).await.context("database")?;
         store.mark_if_restored().await.context("database")?;
         ensure!(Behind::of(&mut store.read().await?).await?.is_none(), "database: {WAY_OUT}");
+        // Asked first: under another name nothing in it is signed.
+        if let Some(made) = store.read().await?.setting(SETTING_ORIGIN).await? {
+            let given = config.origin.as_str();
+            ensure!(
+                made == given,
+                "origin: the database was made with {made:?}, this is {given:?}; choose the origin it was made with, or another database"
+            );
+        }
         let keys = open_keys(&config, &store).await?;
+        let log_keys = LogKeys::read(&mut store.read().await?, &keys).await.context("database")?;
         let leading = watch::Sender::new(!store.is_shared());
-        let continued = Continued::read(&mut store.read().await?, &config.origin).await.map_err(failed)?;
+        let continued =
+            Continued::read(&mut store.read().await?, &config.origin, &log_keys).await.map_err(failed)?;
         let (queue, waiting) = sequencer::queue();
         let (visits, visiting) = visits::queue();
         let identities = Arc::<Identities>::default();
@@ -130,6 +143,7 @@ impl ControlPlane {
             continued,
             config,
             keys,
+            log_keys,
             store,
             clock,
             reports: queue,
@@ -152,6 +166,7 @@ impl ControlPlane {
         publisher::refuse_another_log(&plane).await.context("public_dir")?;
         plane.first_start().await?;
         plane.take_next_statement_key().await?;
+        plane.take_next_log_key().await?; // last: what is published next has the lines of both keys
         let plane = Arc::new(plane);
         bootstrap::hand_out(&plane.config, &plane.keys, &plane.store, &plane.clock).await?;
         sats_ledger::catch_up(&plane.store, plane.clock.now()).await.map_err(failed).context("ledger")?;
@@ -220,15 +235,44 @@ impl ControlPlane {
     /// present one's place.
     async fn take_next_statement_key(&mut self) -> anyhow::Result<()> {
         let folder = self.config.data_dir.join("keys");
-        let Some(next) = Keys::next_statement_key(&folder, &self.config.origin)? else { return Ok(()) };
+        let Some(next) = Keys::next(KeyRole::Statement, &folder, &self.config.origin)? else { return Ok(()) };
         let vkey = next.verifier().to_string();
         let mut recording = Recording::begin(self).await.map_err(failed)?;
         recording.write.put_setting(SETTING_STATEMENT_KEY, &vkey).await?;
         recording.log(RecordEntry::Key { role: KeyRole::Statement, vkey: vkey.clone() });
         recording.commit_as(&vkey).await.map_err(failed)?;
-        Keys::take_next_statement_key(&folder)?;
+        Keys::take_next(KeyRole::Statement, &folder)?;
         self.keys.statement = next;
         tracing::warn!(%vkey, "statements are signed by another key from here on; keep a copy of the keys folder offline");
+        Ok(())
+    }
+
+    /// Brings the next log key into use, where there is one: the present one signs the record once more, with the entry that names
+    /// the next, and from then on the next one signs both logs.
+    async fn take_next_log_key(&mut self) -> anyhow::Result<()> {
+        let folder = self.config.data_dir.join("keys");
+        let Some(next) = Keys::next(KeyRole::Log, &folder, &self.config.origin)? else { return Ok(()) };
+        let vkey = next.verifier().to_string();
+        ensure!(
+            !self.log_keys.of(Log::Record).contains(&next.verifier()),
+            "keys/log.key.next: {vkey} was a log key before, and nobody follows back to it; delete the file and run \
+             `wiregrant-control next-log-key`"
+        );
+        let mut write = self.store.write().await?;
+        // Another replica may have been started with the same keys folder a moment ago.
+        if write.setting(SETTING_LOG_KEY).await?.as_ref() != Some(&vkey) {
+            let entry = RecordEntry::Key { role: KeyRole::Log, vkey: vkey.clone() }.to_string();
+            recording::append(&mut write, Log::Record, &self.keys.record, &[entry]).await.map_err(failed)?;
+            write.put_setting(SETTING_LOG_KEY, &vkey).await?;
+            write.commit().await?;
+        }
+        Keys::take_next(KeyRole::Log, &folder)?;
+        self.keys = Keys::open(&folder, &self.config.origin)?;
+        self.log_keys = LogKeys::read(&mut self.store.read().await?, &self.keys).await?;
+        let mut read = self.store.read().await?;
+        self.continued =
+            Continued::read(&mut read, &self.config.origin, &self.log_keys).await.map_err(failed)?;
+        tracing::warn!(%vkey, "both logs are signed by another key from here on; keep a copy of the keys folder offline");
         Ok(())
     }
 
@@ -279,11 +323,13 @@ pub async fn open_keys(config: &Config, store: &Store) -> anyhow::Result<Keys> {
     let folder = config.data_dir.join("keys");
     let mut read = store.read().await?;
     let known = read.setting(SETTING_LOG_KEY).await?.is_some();
-    if let (Some(next), Some(logged)) =
-        (Keys::next_statement_key(&folder, &config.origin)?, read.setting(SETTING_STATEMENT_KEY).await?)
-        && next.verifier().to_string() == logged
-    {
-        Keys::take_next_statement_key(&folder)?; // a start was cut off after it was logged
+    for (role, setting) in [(KeyRole::Log, SETTING_LOG_KEY), (KeyRole::Statement, SETTING_STATEMENT_KEY)] {
+        if let (Some(next), Some(logged)) =
+            (Keys::next(role, &folder, &config.origin)?, read.setting(setting).await?)
+            && next.verifier().to_string() == logged
+        {
+            Keys::take_next(role, &folder)?; // a start was cut off after it was logged
+        }
     }
     drop(read);
     let keys =

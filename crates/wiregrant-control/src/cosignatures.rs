@@ -16,6 +16,7 @@ use transparency_log::{
 use wiregrant_store::{Log, Store, StoreError};
 
 use crate::config::WitnessAddress;
+use crate::log_keys::LogKeys;
 use crate::publisher::SETTING_REPORTS_NAMED;
 
 /// How long one question may take. Publication waits for two of them at most: one may end in a 409 that tells the size.
@@ -110,12 +111,13 @@ impl Cosigners {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn sizes(&self, store: &Store) -> Result<Vec<Seen>, StoreError> {
+    pub async fn sizes(&self, store: &Store, log_keys: &LogKeys) -> Result<Vec<Seen>, StoreError> {
         let mut all = Vec::new();
         for witness in &self.witnesses {
             for log in Log::ALL {
                 let Some((size, note)) = published(store, log).await? else { continue };
-                let size = match Note::parse(&note) {
+                let note = log_keys.under_the_present_key(log, &note);
+                let size = match note.and_then(|note| Note::parse(&note)) {
                     Ok(note) => {
                         match witness.ask_once(&Shown { store: store.clone(), log, size, note }, 0).await {
                             Ok(_) => Ok(size),

@@ -186,7 +186,7 @@ async fn former_keys(
         return Ok(Vec::new());
     }
     let mut read = plane.store.read().await?;
-    let mut named = equivocation::named_keys(&mut read, node).await?;
+    let mut named = equivocation::named_keys(plane, &mut read, node).await?;
     let present = read.node(node).await?.map(|row| row.vkey).unwrap_or_default();
     // The last one names the present key.
     named.retain(|key| !key.entry.split(' ').any(|field| field == present));

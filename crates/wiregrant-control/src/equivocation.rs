@@ -22,7 +22,7 @@ pub async fn proof(
     node: &NodeId,
     reports: [&str; 2],
 ) -> Answer<String> {
-    for NamedKey { entry: naming, proof: named } in named_keys(read, node).await?.into_iter().rev() {
+    for NamedKey { entry: naming, proof: named } in named_keys(plane, read, node).await?.into_iter().rev() {
         let log = plane.keys.record.verifier();
         let evidence = Evidence::TwoReports { log, naming, named, reports: reports.map(str::to_owned) };
         if evidence.check().is_ok() {
@@ -36,9 +36,11 @@ pub async fn proof(
 ///
 /// # Errors
 /// `internal`.
-pub async fn named_keys(read: &mut Read, node: &NodeId) -> Answer<Vec<NamedKey>> {
+pub async fn named_keys(plane: &ControlPlane, read: &mut Read, node: &NodeId) -> Answer<Vec<NamedKey>> {
     let newest = read.newest_checkpoint(Log::Record).await?;
     let (size, checkpoint) = newest.ok_or_else(|| Failure::internal("the record has no checkpoint"))?;
+    let checkpoint =
+        plane.log_keys.under_the_present_key(Log::Record, &checkpoint).map_err(Failure::internal)?;
     let mut named = Vec::new();
     for (index, entry) in read.entries_naming_key(node).await? {
         let wanted = inclusion_tiles(index, size).map_err(Failure::internal)?;

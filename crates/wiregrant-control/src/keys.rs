@@ -9,6 +9,7 @@ use sha2::Sha256;
 use thiserror::Error;
 use transparency_log::{Hash, LogError, SigningKey};
 use wiregrant_core::note::Origin;
+use wiregrant_core::record::KeyRole;
 use wiregrant_core::{NodeId, WireGuardPrivateKey};
 
 use crate::file::{self, Readers};
@@ -16,7 +17,6 @@ use crate::random;
 
 const LOG_KEY_FILE: &str = "log.key";
 const STATEMENT_KEY_FILE: &str = "statement.key";
-const NEXT_STATEMENT_KEY_FILE: &str = "statement.key.next";
 const SERVER_SECRET_FILE: &str = "server.secret";
 /// 32 bytes in base64 and a line feed are 45; some room for an editor's additions.
 const MAX_KEY_FILE_BYTES: u64 = 100;
@@ -102,8 +102,22 @@ pub fn reports_origin(record: &Origin) -> String {
     format!("{record}/reports")
 }
 
-fn statement_key_name(origin: &Origin) -> String {
-    format!("{origin}/statement")
+fn key_name(role: KeyRole, origin: &Origin) -> String {
+    match role {
+        KeyRole::Log => origin.to_string(),
+        KeyRole::Statement => format!("{origin}/statement"),
+    }
+}
+
+fn key_file(role: KeyRole) -> &'static str {
+    match role {
+        KeyRole::Log => LOG_KEY_FILE,
+        KeyRole::Statement => STATEMENT_KEY_FILE,
+    }
+}
+
+fn next_file(role: KeyRole) -> String {
+    format!("{}.next", key_file(role))
 }
 
 impl Keys {
@@ -133,48 +147,49 @@ impl Keys {
             record: SigningKey::new(origin.as_str(), log_seed)?,
             reports: SigningKey::new(&reports_origin(origin), log_seed)?,
             statement: SigningKey::new(
-                &statement_key_name(origin),
+                &key_name(KeyRole::Statement, origin),
                 read_seed(folder.join(STATEMENT_KEY_FILE))?,
             )?,
             secret: read_seed(folder.join(SERVER_SECRET_FILE))?,
         })
     }
 
-    /// Makes the statement key that is to follow the present one; one that is there already is kept.
+    /// Makes the key that is to follow the present one in its role; one that is there already is kept.
     ///
     /// # Errors
     /// Whatever the file system refuses, or a file that is no key.
-    pub fn make_next_statement_key(folder: &Path, origin: &Origin) -> Result<SigningKey, KeyError> {
-        let path = folder.join(NEXT_STATEMENT_KEY_FILE);
+    pub fn make_next(role: KeyRole, folder: &Path, origin: &Origin) -> Result<SigningKey, KeyError> {
+        let path = folder.join(next_file(role));
         if file::read_if_there(&path, MAX_KEY_FILE_BYTES)?.is_none() {
             let text = format!("{}\n", BASE64.encode(&random::bytes::<32>()));
             file::write_whole(&path, text.as_bytes(), Readers::Owner)?;
         }
-        Ok(SigningKey::new(&statement_key_name(origin), read_seed(path)?)?)
+        Ok(SigningKey::new(&key_name(role, origin), read_seed(path)?)?)
     }
 
-    /// The statement key that is to follow the present one, where there is one.
+    /// The key that is to follow the present one in its role, where there is one. The log key has its name in the record.
     ///
     /// # Errors
     /// Whatever the file system refuses, or a file that is no key.
-    pub fn next_statement_key(folder: &Path, origin: &Origin) -> Result<Option<SigningKey>, KeyError> {
-        let path = folder.join(NEXT_STATEMENT_KEY_FILE);
+    pub fn next(role: KeyRole, folder: &Path, origin: &Origin) -> Result<Option<SigningKey>, KeyError> {
+        let path = folder.join(next_file(role));
         match file::read_if_there(&path, MAX_KEY_FILE_BYTES)? {
             None => Ok(None),
-            Some(_) => Ok(Some(SigningKey::new(&statement_key_name(origin), read_seed(path)?)?)),
+            Some(_) => Ok(Some(SigningKey::new(&key_name(role, origin), read_seed(path)?)?)),
         }
     }
 
-    /// Puts the next statement key in the place of the present one, which is kept beside it as `statement.key.former`.
+    /// Puts the next key of a role in the place of the present one, which is kept beside it with `.former` behind its name.
     ///
     /// # Errors
     /// Whatever the file system refuses.
-    pub fn take_next_statement_key(folder: &Path) -> Result<(), KeyError> {
-        let present = folder.join(STATEMENT_KEY_FILE);
+    pub fn take_next(role: KeyRole, folder: &Path) -> Result<(), KeyError> {
+        let present = folder.join(key_file(role));
         if let Some(text) = file::read_if_there(&present, MAX_KEY_FILE_BYTES)? {
-            file::write_whole(&folder.join("statement.key.former"), text.as_bytes(), Readers::Owner)?;
+            let former = folder.join(format!("{}.former", key_file(role)));
+            file::write_whole(&former, text.as_bytes(), Readers::Owner)?;
         }
-        std::fs::rename(folder.join(NEXT_STATEMENT_KEY_FILE), present)?;
+        std::fs::rename(folder.join(next_file(role)), present)?;
         Ok(())
     }
 

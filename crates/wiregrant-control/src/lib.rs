@@ -54,6 +54,7 @@ pub mod keys;
 pub mod leadership;
 pub mod line_standing;
 pub mod listener;
+pub mod log_keys;
 pub mod membership;
 pub mod monitor;
 pub mod new_origin;

@@ -24,6 +24,7 @@ use crate::control_plane::{SETTING_LOG_KEY, SETTING_ORIGIN, SETTING_STATEMENT_KE
 use crate::cosignatures::Cosigners;
 use crate::error::Failure;
 use crate::keys::Keys;
+use crate::log_keys::LogKeys;
 use crate::publisher::SETTING_REPORTS_NAMED;
 use crate::{doubt, file, recording};
 
@@ -91,7 +92,8 @@ async fn open(
         );
     }
     let now = Clock::System.now();
-    let witnessed = witnessed_entries(config, store).await?;
+    let log_keys = LogKeys::read(&mut store.read().await?, &before).await?;
+    let witnessed = witnessed_entries(config, store, &log_keys).await?;
     let mut write = store.write().await?;
     let known = newest_known(config, &mut write, &before.record.verifier(), seen).await?;
     if let Some((witness, size)) = witnessed.filter(|(_, size)| *size > known.size) {
@@ -222,9 +224,13 @@ async fn newest_known(
 }
 
 /// The most entries of the record that a witness says it has cosigned. One that cannot be asked is told and passed over.
-async fn witnessed_entries(config: &Config, store: &Store) -> anyhow::Result<Option<(String, u64)>> {
+async fn witnessed_entries(
+    config: &Config,
+    store: &Store,
+    log_keys: &LogKeys,
+) -> anyhow::Result<Option<(String, u64)>> {
     let mut most = None;
-    for seen in Cosigners::new(&config.witnesses).sizes(store).await? {
+    for seen in Cosigners::new(&config.witnesses).sizes(store, log_keys).await? {
         match seen.size {
             Ok(size) if seen.log == Log::Record => {
                 if most.as_ref().is_none_or(|(_, most)| *most < size) {

@@ -116,7 +116,7 @@ pub async fn signed_by_a_node(
     let identity = plane.identities.of(&plane.store, &headers.node, now).await?.ok_or_else(unknown)?;
     let is_for = |log: &Origin| headers.are_signed_by(&identity.vkey, log, &parts, &body);
     if !is_for(&plane.config.origin) {
-        return Err(plane.continued.told(&plane.keys, is_for).unwrap_or_else(unknown));
+        return Err(plane.continued.told(&plane.log_keys, is_for).unwrap_or_else(unknown));
     }
     headers.check_time(now)?;
     plane.nonces.take(&headers.node, headers.time, headers.nonce, now)?;

@@ -81,13 +81,17 @@ async fn report(
         epochs.push(GrantReport::epoch(&content, hash, &payouts).map_err(Failure::from)?);
     }
     epochs.reverse();
+    let checkpoint = match read.newest_checkpoint(Log::Record).await? {
+        Some((size, note)) => Some((size, plane.log_keys.under_the_present_key(Log::Record, &note)?)),
+        None => None,
+    };
     Ok(GrantReport {
         frame: Frame::public(&plane.config.title, "../../"),
         site: plane.config.title.clone(),
         log: plane.config.origin.to_string(),
         url: url.to_owned(),
         contributed_sats: read.contributed(&row.grant_id, None).await?,
-        checkpoint: read.newest_checkpoint(Log::Record).await?,
+        checkpoint,
         grant: row.grant_id,
         title: row.title,
         demonstration: GrantReport::is_demonstration(&terms),

@@ -11,7 +11,6 @@ mod shown;
 
 use std::collections::BTreeSet;
 
-use transparency_log::Checkpoint;
 use wiregrant_core::api::{Batch, BatchStage, NewBatch, ProblemKind};
 use wiregrant_core::ledger::BatchEvent;
 use wiregrant_core::note::Signed;
@@ -189,8 +188,7 @@ async fn note(
         .newest_checkpoint(Log::Record)
         .await?
         .ok_or_else(|| Failure::internal("the record log has no checkpoint"))?;
-    let record =
-        Checkpoint::parse_verified(&checkpoint, &plane.keys.record.verifier()).map_err(Failure::internal)?;
+    let record = plane.log_keys.checkpoint(Log::Record, &checkpoint).map_err(Failure::internal)?;
     let batch = payout::Batch {
         log: plane.config.origin.clone(),
         network: plane.config.network,

@@ -26,8 +26,10 @@ use memory::{Answer, Identity, MAX_FILE_BYTES, Memory};
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
-/// What never changes: full tiles and bundles, and notes and assets, which are named by their hash.
+/// What never changes: full tiles and bundles, notes and assets, which are named by their hash, and the last checkpoints of former keys.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
+/// How the names of former keys' last checkpoints begin.
+const LAST_CHECKPOINT: &str = "checkpoint.";
 /// What grows.
 const FOR_A_MOMENT: &str = "public, max-age=5";
 /// What carries a secret or depends on who asks.
@@ -222,7 +224,8 @@ fn never_changes(path: &str) -> bool {
     let is_asset = path.strip_prefix('/').and_then(|path| path.split('/').next()) == Some(assets::FOLDER);
     is_asset
         || below_a_log(path).is_some_and(|path| {
-            path.starts_with("note/") || path.starts_with("tile/") && !path.contains(".p/")
+            ["note/", LAST_CHECKPOINT].iter().any(|begin| path.starts_with(begin))
+                || path.starts_with("tile/") && !path.contains(".p/")
         })
 }
 
@@ -235,7 +238,11 @@ fn content_type(path: &str) -> Option<&'static str> {
         return Some("text/javascript; charset=utf-8");
     }
     let path = below_a_log(path)?;
-    if path == "checkpoint" || path == "vkey" || path.starts_with("note/") {
+    if path == "checkpoint"
+        || path == "vkey"
+        || path.starts_with("note/")
+        || path.starts_with(LAST_CHECKPOINT)
+    {
         return Some("text/plain; charset=utf-8");
     }
     path.starts_with("tile/").then_some("application/octet-stream")

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use transparency_log::{
-    Checkpoint, Hash, LogError, Note, TILE_WIDTH, TileId, Verifier, bundle_path, encode_bundle, encode_tile,
+    Checkpoint, Hash, LogError, Note, TILE_WIDTH, TileId, bundle_path, encode_bundle, encode_tile,
     tiles_between,
 };
 use wiregrant_core::manifest::{MANIFEST_PATH, Manifest};
@@ -29,6 +29,7 @@ use crate::control_plane::{ControlPlane, Shared};
 use crate::cosignatures::Cosigners;
 use crate::error::Failure;
 use crate::file::{self, Readers};
+use crate::log_keys::{HandedOver, LogKeys, with_lines_of};
 use crate::pages_of_grants;
 
 /// The least time between two publications: a burst of reports is one.
@@ -237,21 +238,24 @@ fn published(plane: &ControlPlane, log: Log) -> PublishedLog {
         Log::Record => ("log", &plane.keys.record),
         Log::Reports => ("reports", &plane.keys.reports),
     };
-    PublishedLog { log, folder: plane.config.public_dir.join(name), verifier: key.verifier() }
+    let vkey = key.verifier().to_string();
+    PublishedLog { log, folder: plane.config.public_dir.join(name), vkey, keys: plane.log_keys.clone() }
 }
 
 /// One log's part of the folder.
 struct PublishedLog {
     log: Log,
     folder: PathBuf,
-    verifier: Verifier,
+    /// Of the key that signs now.
+    vkey: String,
+    keys: LogKeys,
 }
 
 impl PublishedLog {
     /// The published checkpoint with its note, where it is ours.
     fn published(&self) -> Result<Option<(Checkpoint, String)>, PublishError> {
         let note = file::read_if_there(&self.folder.join("checkpoint"), MAX_CHECKPOINT_BYTES)?;
-        let read = |note: String| Some((Checkpoint::parse_verified(&note, &self.verifier).ok()?, note));
+        let read = |note: String| Some((self.keys.checkpoint(self.log, &note).ok()?, note));
         Ok(note.and_then(read))
     }
 
@@ -268,12 +272,13 @@ impl PublishedLog {
     fn refuse_another(&self, size: u64) -> Result<(), PublishError> {
         let refuse = |why| Err(PublishError::AnotherLog { folder: self.folder.display().to_string(), why });
         let vkey = file::read_if_there(&self.folder.join("vkey"), MAX_CHECKPOINT_BYTES)?;
-        if vkey.is_some_and(|vkey| vkey.trim() != self.verifier.to_string()) {
-            return refuse(
-                "another log was published here; choose another public_dir. After `wiregrant-control new-origin`: run it again, it moves \
-                 the folder of the origin that has ended"
-                    .to_owned(),
-            );
+        let is_ours = |vkey: &str| self.keys.of(self.log).iter().any(|key| key.to_string() == vkey);
+        if let Some(vkey) = vkey.as_deref().map(str::trim).filter(|vkey| !is_ours(vkey)) {
+            return refuse(format!(
+                "another log was published here, under the key {vkey}; choose another public_dir. If that is a newer key of this log, \
+                 the database is older than what is public: run `wiregrant-control catch-up` with that key in the keys folder. After \
+                 `wiregrant-control new-origin`: run it again, it moves the folder of the origin that has ended"
+            ));
         }
         let published = self.published_size()?;
         if published > size {
@@ -302,17 +307,36 @@ impl PublishedLog {
         for tile in tiles_between(since, size) {
             self.write_tile(store, tile, published).await?;
         }
-        self.write("vkey", format!("{}\n", self.verifier).as_bytes())?;
-        let mut note = Note::parse(&checkpoint)?;
-        if let Some(published) = self.published()?.and_then(|(_, published)| Note::parse(&published).ok())
-            && published.text == note.text
+        self.write_handed_over(store).await?;
+        let mut note = Note::parse(&self.keys.under_the_present_key(self.log, &checkpoint)?)?;
+        if let Some((_, published)) = self.published()?
+            && Note::parse(&published)?.text == note.text
         {
-            note = published; // with the cosignatures that it bears; they lie nowhere else
+            // With the cosignatures that it bears; they lie nowhere else.
+            note = Note::parse(&self.keys.under_the_present_key(self.log, &published)?)?;
         }
         if let Some(cosigners) = cosigners {
             note = cosigners.gather(store, self.log, size, note).await;
         }
-        self.write("checkpoint", note.to_string().as_bytes())
+        // Where the key is another one, this checkpoint has the lines of both, so that it holds under either.
+        self.write("checkpoint", note.to_string().as_bytes())?;
+        self.write("vkey", format!("{}\n", self.vkey).as_bytes())
+    }
+
+    /// The last checkpoint of each key of the record that another one followed: what leads from one to the next. The reports log needs
+    /// none, because its keys are the record's.
+    async fn write_handed_over(&self, store: &Store) -> Result<(), PublishError> {
+        if self.log != Log::Record {
+            return Ok(());
+        }
+        for HandedOver { key, size } in self.keys.handed_over() {
+            let note = store.read().await?.checkpoint_at(self.log, size).await?;
+            let note =
+                note.ok_or(StoreError::NotFound { what: "checkpoint", id: format!("{} {size}", self.log) })?;
+            let file = HandedOver::file(&key);
+            self.write(&file, with_lines_of(&[key], &note)?.as_bytes())?;
+        }
+        Ok(())
     }
 
     /// Writes a tile and its entries. A full tile of the right length below what is `published` is left alone: it was whole

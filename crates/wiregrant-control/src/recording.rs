@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use transparency_log::{Checkpoint, Hash, SigningKey, TileId};
+use transparency_log::{Checkpoint, Hash, SigningKey, TileId, Verifier};
 use wiregrant_core::record::RecordEntry;
 use wiregrant_store::{Log, Write};
 
-use crate::control_plane::{ControlPlane, SETTING_STATEMENT_KEY};
+use crate::control_plane::{ControlPlane, SETTING_LOG_KEY, SETTING_STATEMENT_KEY};
 use crate::error::{Answer, Failure};
 
 /// A transaction under way. Dropped without [`Self::commit`], nothing has happened.
@@ -87,11 +87,18 @@ pub struct Signed {
     pub tiles: BTreeMap<TileId, Vec<Hash>>,
 }
 
-/// Appends entries to a log and signs its new checkpoint, within the transaction.
+/// Appends entries to a log and signs its new checkpoint, within the transaction. One who has the log key of before signs nothing more.
 ///
 /// # Errors
 /// `busy` or `internal`.
 pub async fn append(write: &mut Write, log: Log, key: &SigningKey, entries: &[String]) -> Answer<Signed> {
+    if let Some(in_force) = write.setting(SETTING_LOG_KEY).await? {
+        let in_force: Verifier = in_force.parse().map_err(Failure::internal)?;
+        if in_force.public_key() != key.verifier().public_key() {
+            let why = "another log key is in use by now; copy keys/log.key and start this replica again";
+            return Err(Failure::internal(why));
+        }
+    }
     let appended = write.append(log, entries).await?;
     let size = appended.edge.size();
     let checkpoint = checkpoint(key, size, appended.edge.root())?;

@@ -173,7 +173,7 @@ async fn answer(plane: Shared, batch: Vec<Submission>, mut written: Written) {
             answers.push(match outcome {
                 Outcome::Refused(failure) => Err(failure),
                 Outcome::Known { log_index, acked_size } => {
-                    acknowledgement::again(&plane.store, log_index, acked_size).await
+                    acknowledgement::again(&plane, log_index, acked_size).await
                 }
                 // A failure here is no refusal: the report is durable, and gets its acknowledgement when it is sent again.
                 Outcome::New(position) => match &acknowledged {

@@ -1,10 +1,13 @@
-//! The commands: `init`, `serve`, `bootstrap`, `check-config`, `backup`, `restore`, `catch-up`, `new-origin`, `next-statement-key`, `witness`.
+//! The commands: `init`, `serve`, `bootstrap`, `check-config`, `backup`, `restore`, `catch-up`, `new-origin`, `next-log-key`,
+//! `next-statement-key`, `witness`.
 
 use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use transparency_log::Verifier;
+use wiregrant_core::record::KeyRole;
 use wiregrant_store::Store;
 
 use crate::catch_up::{self, Waited};
@@ -13,7 +16,7 @@ use crate::command_line::{Command, config_path};
 use crate::config::{Config, ConfigFile};
 use crate::control_plane::{ControlPlane, open_keys};
 use crate::file::{self, Readers};
-use crate::keys::Keys;
+use crate::keys::{Keys, reports_origin};
 use crate::listener::{self, Service};
 use crate::tls::Tls;
 use crate::{backup, bootstrap, monitor, new_origin, router, tls, witness};
@@ -36,7 +39,8 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
         Command::NewOrigin { new, seen, configured } => {
             new_origin::run(&configured.load()?, &new, &seen).await
         }
-        Command::NextStatementKey(configured) => make_next_statement_key(&configured.load()?),
+        Command::NextLogKey(configured) => make_next_key(KeyRole::Log, &configured.load()?),
+        Command::NextStatementKey(configured) => make_next_key(KeyRole::Statement, &configured.load()?),
         Command::Witness(arguments) => witness::serve(arguments).await,
     }
 }
@@ -70,12 +74,23 @@ async fn make_bootstrap_token(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn make_next_statement_key(config: &Config) -> anyhow::Result<()> {
+fn make_next_key(role: KeyRole, config: &Config) -> anyhow::Result<()> {
     let folder = config.data_dir.join("keys");
-    let present = Keys::open(&folder, &config.origin)?.statement.verifier();
-    let next = Keys::make_next_statement_key(&folder, &config.origin)?.verifier();
-    println!("statement key  {present}");
+    let keys = Keys::open(&folder, &config.origin)?;
+    let present = match role {
+        KeyRole::Log => keys.record.verifier(),
+        KeyRole::Statement => keys.statement.verifier(),
+    };
+    let next = Keys::make_next(role, &folder, &config.origin)?.verifier();
+    println!("{:<13}  {present}", format!("{role} key"));
     println!("next           {next}");
+    println!("back up        {}/{role}.key.next, offline, before it is in use", folder.display());
+    if role == KeyRole::Log {
+        let reports = Verifier::from_public_key(&reports_origin(&config.origin), next.public_key())?;
+        println!(
+            "witnesses      are told the new key beside the present one, before it is in use: {next} {reports}"
+        );
+    }
     println!(
         "in use         from the next start on; stop every replica first, and copy the keys folder to each afterwards"
     );

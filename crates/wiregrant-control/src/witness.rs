@@ -22,6 +22,8 @@ use transparency_log::{
 use wiregrant_core::Timestamp;
 use wiregrant_core::evidence::Evidence;
 
+use crate::log_keys::verified;
+
 use allowance::Allowance;
 use folder::Folder;
 
@@ -30,6 +32,8 @@ pub use start::{WitnessArguments, serve};
 
 /// The most logs that one witness follows.
 pub const MAX_LOGS: usize = 256;
+/// The most keys of one log: its present one, the next, and one that was forgotten there.
+const MAX_KEYS: usize = 3;
 
 /// Why a witness cannot start.
 #[derive(Debug, Error)]
@@ -71,7 +75,9 @@ pub struct Witness {
 
 /// One log that it follows.
 struct Followed {
-    verifier: Verifier,
+    /// Its keys. It has one at a time, and may be about to change it: what matters is that its trees continue one another,
+    /// whichever of them signed.
+    keys: Vec<Verifier>,
     /// The newest checkpoint that was let through, a signed note; absent before the first.
     newest: Option<String>,
     allowance: Allowance,
@@ -79,9 +85,15 @@ struct Followed {
 
 impl Followed {
     fn state(&self) -> Option<WitnessState> {
-        let newest = Checkpoint::parse_verified(self.newest.as_ref()?, &self.verifier);
+        let newest = verified(&self.keys, self.newest.as_ref()?);
         let Checkpoint { size, root, .. } = newest.expect("checked when it was read or let through");
         Some(WitnessState { size, root })
+    }
+
+    /// The key that has signed a checkpoint; where none has, one whose refusal says so.
+    fn key_of(&self, checkpoint: &str) -> &Verifier {
+        let signed = self.keys.iter().find(|key| Checkpoint::parse_verified(checkpoint, key).is_ok());
+        signed.or(self.keys.first()).expect("a log is followed by its keys")
     }
 }
 
@@ -91,16 +103,22 @@ impl Witness {
     /// # Errors
     /// What is kept there is unreadable, or not signed by the log it is kept for: better no witness than one that forgot.
     fn open(key: CosignerKey, logs: Vec<Verifier>, folder: Folder) -> Result<Self, WitnessError> {
-        let mut followed = BTreeMap::new();
+        let mut keys: BTreeMap<String, Vec<Verifier>> = BTreeMap::new();
         for verifier in logs {
-            let newest = folder.newest(&verifier)?;
-            let origin = verifier.name().to_owned();
-            let one = Followed { verifier, newest, allowance: Allowance::default() };
-            if followed.insert(origin.clone(), Mutex::new(one)).is_some() {
+            let of_log = keys.entry(verifier.name().to_owned()).or_default();
+            if of_log.contains(&verifier) || of_log.len() >= MAX_KEYS {
                 return Err(WitnessError::Given(format!(
-                    "--log: {origin} is there twice; a log has one key"
+                    "--log: {verifier} is there twice, or {} has more than {MAX_KEYS} keys; name its present one, and the next while it \
+                     changes",
+                    verifier.name()
                 )));
             }
+            of_log.push(verifier);
+        }
+        let mut followed = BTreeMap::new();
+        for (origin, keys) in keys {
+            let newest = folder.newest(&origin, &keys)?;
+            followed.insert(origin, Mutex::new(Followed { keys, newest, allowance: Allowance::default() }));
         }
         if followed.is_empty() || followed.len() > MAX_LOGS {
             let found = followed.len();
@@ -128,7 +146,7 @@ impl Witness {
             .map_err(WitnessRefusal::Malformed)?;
         let origin = request.origin();
         let mut log = self.log(origin)?;
-        let next = match consider(log.state(), &request, &log.verifier) {
+        let next = match consider(log.state(), &request, log.key_of(&request.checkpoint)) {
             Ok(next) => next,
             Err(refusal) => {
                 self.keep_evidence(&log, &request);
@@ -139,7 +157,7 @@ impl Witness {
             return Err(Refusal::TooOften { origin: origin.to_owned() });
         }
         if log.state() != Some(next) {
-            self.folder.keep(&log.verifier, &request.checkpoint)?;
+            self.folder.keep(origin, &request.checkpoint)?;
             log.newest = Some(request.checkpoint.clone());
         }
         let text = Note::parse(&request.checkpoint).map_err(Refusal::Sign)?.text;
@@ -162,16 +180,18 @@ impl Witness {
     /// whose beginning is not the one that was let through.
     fn keep_evidence(&self, log: &Followed, request: &AddCheckpoint) {
         let (Some(known), Some(state)) = (&log.newest, log.state()) else { return };
-        let Ok(shown) = Checkpoint::parse_verified(&request.checkpoint, &log.verifier) else { return };
+        let Ok(shown) = verified(&log.keys, &request.checkpoint) else { return };
         let proof = if shown.size == state.size { &[][..] } else { &request.proof };
         let Some(root) = proven_old_root(state.size, shown.size, &shown.root, proof) else { return };
-        let evidence = Evidence::TwoHistories {
-            log: log.verifier.clone(),
+        // One key must have signed both: two keys of one log convict nobody in a file.
+        let both = log.keys.iter().map(|key| Evidence::TwoHistories {
+            log: key.clone(),
             checkpoints: [known.clone(), request.checkpoint.clone()],
             root,
             proof: proof.to_vec(),
-        };
-        let Ok(proven) = evidence.check() else { return };
+        });
+        let convicting = { both }.find_map(|evidence| Some((evidence.check().ok()?, evidence)));
+        let Some((proven, evidence)) = convicting else { return };
         match self.folder.keep_evidence(&evidence) {
             Ok(Some(path)) => {
                 tracing::error!(log = proven.against, proof = %path.display(), "{}", proven.of);

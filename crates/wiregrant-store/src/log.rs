@@ -223,7 +223,8 @@ impl Read {
         .await)?)
     }
 
-    /// All entries of a log that begin with `words`, which have no character that `like` takes for another, in their order.
+    /// All entries of a log that begin with `words`, which have no character that `like` takes for another, with their indices, in
+    /// their order.
     ///
     /// # Errors
     /// Those of the database.
@@ -231,9 +232,9 @@ impl Read {
         &mut self,
         log: Log,
         words: &'static str,
-    ) -> Result<Vec<String>, StoreError> {
-        Ok(db!(self, connection => sqlx::query_scalar(
-            "select entry
+    ) -> Result<Vec<(u64, String)>, StoreError> {
+        let rows: Vec<(i64, String)> = db!(self, connection => sqlx::query_as(
+            "select idx, entry
                from log_entries
               where log = $1
                 and entry like $2
@@ -242,7 +243,8 @@ impl Read {
         .bind(log.as_str())
         .bind(format!("{words}%"))
         .fetch_all(connection)
-        .await)?)
+        .await)?;
+        Ok(rows.into_iter().map(|(index, entry)| (index.unsigned_abs(), entry)).collect())
     }
 
     /// The record's entries that name a key of this node, `enrol` and `rekey`, with their indices, in their order. All

@@ -153,6 +153,7 @@ fn without_the_signature_of_the_key_before_nobody_follows() {
         ("by a stranger", Former { by: stranger, ..good.clone() }),
         ("by the new key", Former { by: story.log_key.clone(), ..good.clone() }),
         ("before the entry", Former { size: good.size - 1, ..good.clone() }),
+        ("beyond the entry", Former { size: good.size + 1, ..good.clone() }),
         ("beyond the log", Former { size: good.size + 2, ..good.clone() }),
         ("of another history", Former { entries: other_entries, ..good.clone() }),
     ] {

@@ -88,6 +88,7 @@ fn enrolment(name: &InterfaceName, backend: &str) -> Enrolment {
         pin: None,
         former_vkeys: Vec::new(),
         former_logs: Vec::new(),
+        former_log_vkeys: Vec::new(),
     }
 }
 

@@ -223,9 +223,10 @@ fn two_trees_of_one_size_convict_without_any_tile() {
     let (honest, rewritten) = (Log::new(307, None), Log::new(307, Some(306)));
     rewritten.publish(place.path());
     let web = Place::new(place.path().to_str().unwrap(), None);
-    let shown = Shown::at(&web, REPORTS, dir.joined().unwrap().reports_log().unwrap(), policy).unwrap();
+    let keys = LogKeys::read(&dir, &dir.joined().unwrap()).unwrap();
+    let shown = Shown::at(&web, REPORTS, keys.reports(), policy).unwrap();
     std::fs::remove_dir_all(place.path().join(REPORTS).join("tile")).unwrap();
-    let evidence = shown.another_history([honest.checkpoint(307)].into_iter()).unwrap().unwrap();
-    assert!(evidence.check().unwrap().against.ends_with(ORIGIN));
+    let other = shown.another_history([honest.checkpoint(307)].into_iter()).unwrap().unwrap();
+    assert!(other.evidence.unwrap().check().unwrap().against.ends_with(ORIGIN));
     assert!(shown.another_history([rewritten.checkpoint(307)].into_iter()).unwrap().is_none());
 }

@@ -77,7 +77,7 @@ fn what_goes_on_and_is_cosigned_holds_and_is_kept() {
         story.publish(&Log::new(record, None), &Log::new(reports, None));
         story.look().unwrap();
         assert_eq!(
-            size(story.seen().reports.as_ref(), &log_key("grants.example/reports").verifier()),
+            size(story.seen().reports.as_ref(), &[log_key("grants.example/reports").verifier()]),
             reports
         );
     }

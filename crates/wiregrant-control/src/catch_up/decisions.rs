@@ -73,6 +73,7 @@ impl Taking<'_> {
             RecordEntry::Key { role: KeyRole::Statement, vkey } => {
                 write.put_setting(SETTING_STATEMENT_KEY, vkey).await?;
             }
+            RecordEntry::Key { role: KeyRole::Log, .. } => {} // see `handed_over`
             RecordEntry::Operator { operator, vkey } => {
                 if write.operator(operator).await?.is_none() {
                     write.insert_operator(operator, vkey.as_deref(), self.now).await?;

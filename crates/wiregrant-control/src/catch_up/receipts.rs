@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use anyhow::{Context, bail};
-use transparency_log::{Checkpoint, LogProof, Note, Verifier};
+use transparency_log::{LogProof, Note, Verifier};
 use wiregrant_core::NodeId;
 use wiregrant_core::api::{MAX_REPORTS_PER_REQUEST, NewReceipts, NodeState, ProblemKind, Receipt as Shown};
 use wiregrant_core::note::{Origin, Signed};
@@ -19,6 +19,7 @@ use wiregrant_store::{AwaitedReport, Log, Read, Receipt, SETTING_BEHIND, Store, 
 use super::Behind;
 use crate::error::{Answer, Failure};
 use crate::keys::Keys;
+use crate::log_keys::{LogKeys, verified, with_lines_of};
 
 /// Nodes and places that are named, at most.
 const MAX_TOLD: usize = 10;
@@ -64,7 +65,7 @@ impl fmt::Display for Waiting {
 /// entry was acknowledged at the same place.
 pub async fn take(
     store: &Store,
-    reports_log: &Verifier,
+    log_keys: &[Verifier],
     (logs, node): (&[Origin], &NodeId),
     shown: &NewReceipts,
 ) -> Answer<()> {
@@ -73,7 +74,7 @@ pub async fn take(
             format!("receipts: {}, at most {MAX_REPORTS_PER_REQUEST} a request", shown.receipts.len());
         return Err(Failure::new(ProblemKind::InvalidRequest, detail));
     }
-    let receipts = shown.receipts.iter().map(|shown| read(shown, reports_log, logs, node));
+    let receipts = shown.receipts.iter().map(|shown| read(shown, log_keys, logs, node));
     let receipts: Vec<Receipt> = receipts.collect::<Answer<_>>()?;
     let mut write = store.write().await?;
     for receipt in &receipts {
@@ -85,7 +86,7 @@ pub async fn take(
     Ok(write.commit().await?)
 }
 
-fn read(shown: &Shown, reports_log: &Verifier, logs: &[Origin], node: &NodeId) -> Answer<Receipt> {
+fn read(shown: &Shown, log_keys: &[Verifier], logs: &[Origin], node: &NodeId) -> Answer<Receipt> {
     let report = Signed::<UsageReport>::parse(&shown.note);
     let report = report.map_err(|error| Failure::new(ProblemKind::ReportForm, error.to_string()))?;
     let content = report.content();
@@ -106,17 +107,23 @@ fn read(shown: &Shown, reports_log: &Verifier, logs: &[Origin], node: &NodeId) -
         Failure::new(ProblemKind::InvalidRequest, detail)
     };
     let proof: LogProof = shown.proof.parse().map_err(proves_nothing)?;
+    // Whichever of the log's keys signed when it was acknowledged, the newest first.
+    let newest = |keys: &[Verifier]| {
+        let entry = report_entry(report.hash());
+        let mut verified = keys.iter().rev().map(|key| proof.verify(entry.as_bytes(), key));
+        let first = verified.next()?;
+        Some(first.or_else(|error| verified.find_map(Result::ok).ok_or(error)))
+    };
     let checkpoint =
-        proof.verify(report_entry(report.hash()).as_bytes(), reports_log).map_err(proves_nothing)?;
-    let mut note = Note::parse(&proof.checkpoint).map_err(proves_nothing)?;
-    note.signatures.retain(|line| line.name == reports_log.name() && line.key_id == reports_log.key_id());
+        newest(log_keys).ok_or_else(|| Failure::internal("no log key"))?.map_err(proves_nothing)?;
+    let note = with_lines_of(log_keys, &proof.checkpoint).map_err(proves_nothing)?;
     Ok(Receipt {
         log_index: proof.index,
         note_hash: report.hash(),
         node: node.clone(),
         sequence: content.sequence,
         checkpoint_size: checkpoint.size,
-        checkpoint: note.to_string(),
+        checkpoint: note,
     })
 }
 
@@ -161,7 +168,8 @@ pub async fn try_to_end(store: &Store, keys: &Keys) -> anyhow::Result<Option<Wai
     if waiting.is_some() {
         return Ok(waiting);
     }
-    append(&mut write, &receipts, &keys.reports.verifier()).await?;
+    let log_keys = LogKeys::read(&mut write, keys).await?;
+    append(&mut write, &receipts, log_keys.of(Log::Reports)).await?;
     write.put_setting(SETTING_BEHIND, "").await?;
     write.forget_receipts().await?;
     write.commit().await?;
@@ -191,7 +199,7 @@ async fn expected(read: &mut Read) -> anyhow::Result<BTreeSet<String>> {
             expected.insert(overview.node.to_string());
         }
     }
-    for entry in read.entries_beginning(Log::Record, "enrol ").await? {
+    for (_, entry) in read.entries_beginning(Log::Record, "enrol ").await? {
         if let RecordEntry::Enrol { node, .. } = entry.parse()?
             && !known.contains(node.as_str())
         {
@@ -202,11 +210,13 @@ async fn expected(read: &mut Read) -> anyhow::Result<BTreeSet<String>> {
 }
 
 /// Appends the entries at their places, with every checkpoint that was signed over them.
-async fn append(write: &mut Write, receipts: &[Receipt], reports_log: &Verifier) -> anyhow::Result<()> {
+async fn append(write: &mut Write, receipts: &[Receipt], log_keys: &[Verifier]) -> anyhow::Result<()> {
     let mut signed: BTreeMap<u64, &str> = BTreeMap::new();
     for receipt in receipts {
         let other = signed.insert(receipt.checkpoint_size, &receipt.checkpoint);
-        if other.is_some_and(|other| other != receipt.checkpoint) {
+        // One that was asked for again under another log key has a line more.
+        let text = |note: &str| Note::parse(note).map(|note| note.text);
+        if other.map(text).transpose()?.is_some_and(|other| Ok(other) != text(&receipt.checkpoint)) {
             let (one, other) = (other.unwrap_or_default(), &receipt.checkpoint);
             bail!("two checkpoints of one size were signed; keep both:\n\n{one}\n{other}");
         }
@@ -216,7 +226,7 @@ async fn append(write: &mut Write, receipts: &[Receipt], reports_log: &Verifier)
         let count = usize::try_from(size.saturating_sub(write.size(Log::Reports)))?;
         let next: Vec<String> = entries.by_ref().take(count).collect();
         write.append(Log::Reports, &next).await?;
-        let checkpoint = Checkpoint::parse_verified(note, reports_log).context("a kept receipt")?;
+        let checkpoint = verified(log_keys, note).context("a kept receipt")?;
         let found = write.edge(Log::Reports).await?.root();
         if found != checkpoint.root {
             bail!(

@@ -24,11 +24,13 @@ use super::receipts::{self, Waiting};
 use super::{Behind, WAY_OUT};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::control_plane::open_keys;
 use crate::error::{Answer, Failure};
 use crate::extract;
 use crate::file::{self, Readers};
 use crate::keys::Keys;
 use crate::listener::{self, Service};
+use crate::log_keys::LogKeys;
 use crate::node_request::NodeHeaders;
 use crate::public_files;
 use crate::tls::Tls;
@@ -84,7 +86,7 @@ pub async fn wait_for_nodes(
         Some(Behind::Restored) => bail!("database: {WAY_OUT}"),
         Some(Behind::Nodes(_)) => {}
     }
-    let keys = Keys::open(&config.data_dir.join("keys"), &config.origin)?;
+    let keys = open_keys(config, &store).await?;
     let asking = Asking::new(config.clone(), keys, store.clone(), Clock::System);
     let socket =
         TcpListener::bind(config.listen).await.with_context(|| format!("listen: {}", config.listen))?;
@@ -190,7 +192,8 @@ async fn take(
         .map_err(|error| Failure::new(ProblemKind::InvalidRequest, format!("body: {error}")))?;
     let former = store.read().await?.former_origins().await?.into_iter().map(|former| former.origin);
     let logs: Vec<_> = std::iter::once(config.origin.clone()).chain(former).collect();
-    receipts::take(store, &keys.reports.verifier(), (&logs, &node), &shown).await?;
+    let log_keys = LogKeys::read(&mut store.read().await?, keys).await.map_err(Failure::internal)?;
+    receipts::take(store, log_keys.of(Log::Reports), (&logs, &node), &shown).await?;
     if shown.last {
         tracing::info!(%node, "a node has shown what it holds");
         ended.notify_one();

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use transparency_log::{
-    Checkpoint, Hash, MAX_ENTRY_BYTES, Note, TILE_WIDTH, TileId, Verifier, bundle_path, decode_bundle,
-    decode_tile,
+    Checkpoint, Hash, MAX_ENTRY_BYTES, TILE_WIDTH, TileId, Verifier, bundle_path, decode_bundle, decode_tile,
 };
 use wiregrant_core::note::{NoteText, Signed};
 use wiregrant_store::Log;
+
+use crate::log_keys::{HandedOver, verified, with_lines_of};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_CHECKPOINT_BYTES: u64 = 256 * 1024;
@@ -33,7 +34,7 @@ pub struct Source {
 pub struct Shown {
     /// Its state, which the control plane's key has signed.
     pub checkpoint: Checkpoint,
-    /// The checkpoint with that key's signature and no other.
+    /// The checkpoint with the signatures of that log's keys and no others.
     pub note: String,
 }
 
@@ -98,16 +99,29 @@ impl Source {
     /// The log under its signed checkpoint; `None` where none is published.
     ///
     /// # Errors
-    /// When it cannot be read, or is not signed by this key.
-    pub fn log(&self, log: Log, verifier: &Verifier) -> anyhow::Result<Option<Shown>> {
-        let path = format!("{}/checkpoint", folder(log));
-        let Some(bytes) = self.read(&path, MAX_CHECKPOINT_BYTES)? else { return Ok(None) };
-        let named = || format!("{self}/{path}: not a checkpoint of this control plane's key {verifier}");
+    /// When it cannot be read, or is signed by none of these keys.
+    pub fn log(&self, log: Log, keys: &[Verifier]) -> anyhow::Result<Option<Shown>> {
+        self.checkpoint(&format!("{}/checkpoint", folder(log)), keys)
+    }
+
+    /// The last checkpoint that a former key of the record has signed; `None` where it is not published.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not signed by that key.
+    pub fn handed_over(&self, key: &Verifier) -> anyhow::Result<Option<Shown>> {
+        let path = format!("{}/{}", folder(Log::Record), HandedOver::file(key));
+        self.checkpoint(&path, std::slice::from_ref(key))
+    }
+
+    fn checkpoint(&self, path: &str, keys: &[Verifier]) -> anyhow::Result<Option<Shown>> {
+        let Some(bytes) = self.read(path, MAX_CHECKPOINT_BYTES)? else { return Ok(None) };
+        let named = || {
+            let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+            format!("{self}/{path}: not a checkpoint of this control plane's key {}", keys.join(" or "))
+        };
         let text = String::from_utf8(bytes).with_context(named)?;
-        let checkpoint = Checkpoint::parse_verified(&text, verifier).with_context(named)?;
-        let mut note = Note::parse(&text).with_context(named)?;
-        note.signatures.retain(|line| line.name == verifier.name() && line.key_id == verifier.key_id());
-        Ok(Some(Shown { checkpoint, note: note.to_string() }))
+        let checkpoint = verified(keys, &text).with_context(named)?;
+        Ok(Some(Shown { checkpoint, note: with_lines_of(keys, &text).with_context(named)? }))
     }
 
     /// A file by the path of its width, or of the full one, which takes its place once it is there (c2sp.org/tlog-tiles).

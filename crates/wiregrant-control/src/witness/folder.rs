@@ -6,11 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
-use transparency_log::{Checkpoint, CosignerKey, Hash, MAX_NOTE_BYTES, Verifier};
+use transparency_log::{CosignerKey, Hash, MAX_NOTE_BYTES, Verifier};
 use wiregrant_core::evidence::Evidence;
 
 use super::WitnessError;
 use crate::file::{self, Readers};
+use crate::log_keys::verified;
 use crate::random;
 
 const KEY_FILE: &str = "witness.key";
@@ -79,15 +80,16 @@ impl Folder {
     /// The newest checkpoint of a log that was let through.
     ///
     /// # Errors
-    /// A file that the log did not sign.
-    pub fn newest(&self, log: &Verifier) -> Result<Option<String>, WitnessError> {
-        let path = self.of(log);
+    /// A file that none of the log's keys has signed.
+    pub fn newest(&self, origin: &str, keys: &[Verifier]) -> Result<Option<String>, WitnessError> {
+        let path = self.of(origin);
         let limit = u64::try_from(MAX_NOTE_BYTES).unwrap_or(u64::MAX);
         let Some(note) = file::read_if_there(&path, limit)? else { return Ok(None) };
-        match Checkpoint::parse_verified(&note, log) {
+        match verified(keys, &note) {
             Ok(_) => Ok(Some(note)),
             Err(error) => Err(WitnessError::Given(format!(
-                "{}: not a checkpoint signed by {log}: {error}; restore it, or name the key that the log had",
+                "{}: not a checkpoint signed by a key of {origin}: {error}; restore it, or name the key that the log had with --log \
+                 beside the one that it has, until one that it has signed since was let through",
                 path.display()
             ))),
         }
@@ -97,8 +99,8 @@ impl Folder {
     ///
     /// # Errors
     /// When the file system refuses; the one before may then still be there.
-    pub fn keep(&self, log: &Verifier, checkpoint: &str) -> io::Result<()> {
-        file::write_whole(&self.of(log), checkpoint.as_bytes(), Readers::Owner)
+    pub fn keep(&self, origin: &str, checkpoint: &str) -> io::Result<()> {
+        file::write_whole(&self.of(origin), checkpoint.as_bytes(), Readers::Owner)
     }
 
     /// Keeps evidence; `None` where the same is kept already or there is enough of it.
@@ -116,7 +118,7 @@ impl Folder {
         Ok(Some(path))
     }
 
-    fn of(&self, log: &Verifier) -> PathBuf {
-        self.path.join("logs").join(Hash::of(log.name().as_bytes()).to_hex())
+    fn of(&self, origin: &str) -> PathBuf {
+        self.path.join("logs").join(Hash::of(origin.as_bytes()).to_hex())
     }
 }

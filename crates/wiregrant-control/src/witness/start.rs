@@ -28,7 +28,8 @@ pub struct WitnessArguments {
     /// Address and port to listen on.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     pub listen: SocketAddr,
-    /// The key of a log to follow, as its control plane publishes it under /log/vkey and /reports/vkey. 1 to 256 times.
+    /// The key of a log to follow, as its control plane publishes it under /log/vkey and /reports/vkey; and beside it, where it is about to
+    /// change, the one that its `next-log-key` prints. Of 1 to 256 logs.
     #[arg(long = "log", value_name = "VKEY", required = true)]
     pub logs: Vec<Verifier>,
 }

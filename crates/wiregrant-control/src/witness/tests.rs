@@ -132,6 +132,46 @@ fn a_memory_that_is_gone_or_spoilt_or_shared_is_refused() {
 }
 
 #[test]
+fn it_goes_on_with_a_log_that_changes_its_key_and_convicts_it_under_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let next = SigningKey::new(log().name(), [8; 32]).unwrap();
+    let open = |keys: &[&SigningKey]| {
+        let folder = Folder::open(folder.path())?;
+        let key = folder.key("witness.example/w1")?;
+        Witness::open(key, keys.iter().map(|key| key.verifier()).collect(), folder)
+    };
+    let by_next = |tree: &MemoryTree, old_size: u64, size: u64| {
+        let mut asked: AddCheckpoint = request(tree, old_size, size).parse().unwrap();
+        let root = tree.root_at(size).unwrap();
+        asked.checkpoint = Checkpoint { origin: log().name().to_owned(), size, root }.sign(&next).unwrap();
+        asked.to_string()
+    };
+    let (one, two) = (history(5, "one"), history(5, "two"));
+    let witness = open(&[&log()]).unwrap();
+    assert_eq!(status(&witness, &request(&one, 0, 9)), 200);
+    assert_eq!(status(&witness, &by_next(&one, 9, 12)), 403, "nobody has told it the next key");
+    drop(witness);
+    let witness = open(&[&log(), &next]).unwrap();
+    assert_eq!(status(&witness, &by_next(&two, 9, 12)), 422, "the next key goes on from the same tree");
+    assert_eq!(evidence(folder.path()), [], "two keys of one log convict nobody in one file");
+    assert_eq!(status(&witness, &by_next(&one, 9, 12)), 200);
+    assert_eq!(status(&witness, &request(&one, 12, 13)), 200, "whichever of them signs");
+    drop(witness);
+    // What was let through last is the former key's: it is needed until the next one's has been.
+    assert!(open(&[&next]).err().unwrap().to_string().contains("beside the one that it has"));
+    let witness = open(&[&next, &log()]).unwrap();
+    assert_eq!(status(&witness, &by_next(&one, 13, 15)), 200);
+    assert_eq!(status(&witness, &by_next(&two, 15, 17)), 422);
+    assert_eq!(evidence(folder.path()).len(), 1);
+    drop(witness);
+    let witness = open(&[&next]).unwrap();
+    assert_eq!(status(&witness, &request(&one, 15, 17)), 403);
+    assert_eq!(status(&witness, &by_next(&one, 15, 17)), 200);
+    drop(witness);
+    assert!(open(&[&next, &next]).err().unwrap().to_string().contains("twice"));
+}
+
+#[test]
 fn a_log_that_asks_without_end_waits() {
     let folder = tempfile::tempdir().unwrap();
     let witness = open(folder.path()).unwrap();

@@ -34,13 +34,13 @@ fn said(output: &Output) -> String {
 }
 
 #[track_caller]
-fn ok(output: &Output) -> String {
+pub fn ok(output: &Output) -> String {
     assert!(output.status.success(), "{}", said(output));
     said(output)
 }
 
 #[track_caller]
-fn refused(output: &Output, why: &str) {
+pub fn refused(output: &Output, why: &str) {
     assert!(!output.status.success() && said(output).contains(why), "{}", said(output));
 }
 
@@ -51,21 +51,21 @@ fn copied(from: &Path, to: &Path) {
 }
 
 /// What a node keeps: each note with its acknowledgement.
-type Kept = Vec<(String, String)>;
+pub type Kept = Vec<(String, String)>;
 
 /// A control plane with two nodes in a grant, a backup of it, and what came after that: reports, a statement that names some of
 /// them, decisions, more reports.
-struct Story {
-    plane: Plane,
-    nodes: Vec<FakeNode>,
-    kept: Vec<Kept>,
-    backup: tempfile::TempDir,
+pub struct Story {
+    pub plane: Plane,
+    pub nodes: Vec<FakeNode>,
+    pub kept: Vec<Kept>,
+    pub backup: tempfile::TempDir,
     /// How many entries the logs had in the end.
-    sizes: [u64; 2],
+    pub sizes: [u64; 2],
 }
 
 impl Story {
-    async fn told() -> Self {
+    pub async fn told() -> Self {
         let plane = Plane::start().await;
         plane.operator("nordlicht").await;
         plane.location("de-fra").await;
@@ -95,17 +95,27 @@ impl Story {
         story.plane.post("/grants/spring/contributions", json!({ "sats": "500" })).await.ok();
         story.report(1, 2).await;
         story.report(0, 2).await;
-        story.plane.stop().await;
-        let mut read = story.plane.plane.store.read().await.unwrap();
-        for log in Log::ALL {
-            story.sizes[usize::from(log == Log::Reports)] = read.log_size(log).await.unwrap();
-        }
-        drop(read);
-        story.plane.plane.store.close().await;
+        story.stop().await;
         story
     }
 
-    fn data(&self) -> &Path {
+    pub async fn stop(&mut self) {
+        self.plane.stop().await;
+        let mut read = self.plane.plane.store.read().await.unwrap();
+        for log in Log::ALL {
+            self.sizes[usize::from(log == Log::Reports)] = read.log_size(log).await.unwrap();
+        }
+        drop(read);
+        self.plane.plane.store.close().await;
+    }
+
+    /// The control plane goes on, until it is stopped again.
+    pub async fn restart(self) -> Self {
+        let Self { plane, nodes, kept, backup, sizes } = self;
+        Self { plane: plane.restart().await, nodes, kept, backup, sizes }
+    }
+
+    pub fn data(&self) -> &Path {
         self.plane.folder.path()
     }
 
@@ -113,7 +123,7 @@ impl Story {
         self.backup.path().join(name).to_str().unwrap().to_owned()
     }
 
-    async fn report(&mut self, node: usize, epoch: u64) {
+    pub async fn report(&mut self, node: usize, epoch: u64) {
         self.nodes[node].serve(wiregrant_core::usage_report::Class::Invited, 2_000_000, 1_000_000);
         let now = self.plane.now();
         let kept =
@@ -122,7 +132,7 @@ impl Story {
     }
 
     /// The backup in the place of the database.
-    fn restore(&self) {
+    pub fn restore(&self) {
         for suffix in ["", "-wal", "-shm"] {
             let file = self.data().join(format!("wiregrant.db{suffix}"));
             if file.exists() {
@@ -133,7 +143,7 @@ impl Story {
         assert!(told.contains("catch-up"), "{told}");
     }
 
-    async fn asking(&self) -> Asks {
+    pub async fn asking(&self) -> Asks {
         let config = self.plane.plane.config.clone();
         let store = Store::open(&config.database).await.unwrap();
         let keys = Keys::open(&config.data_dir.join("keys"), &config.origin).unwrap();
@@ -143,7 +153,7 @@ impl Story {
 }
 
 /// A control plane that asks nodes for what they hold.
-struct Asks {
+pub struct Asks {
     asking: Asking,
     router: Router,
     store: Store,
@@ -157,7 +167,12 @@ impl Asks {
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
-    async fn show(&self, story: &Story, node: usize, receipts: &[(String, String)]) -> (StatusCode, Value) {
+    pub async fn show(
+        &self,
+        story: &Story,
+        node: usize,
+        receipts: &[(String, String)],
+    ) -> (StatusCode, Value) {
         let receipts =
             receipts.iter().map(|(note, proof)| Receipt { note: note.clone(), proof: proof.clone() });
         let shown = NewReceipts { receipts: receipts.collect(), last: true };
@@ -165,6 +180,14 @@ impl Asks {
         let path = format!("/nodes/{}/receipts", node.id);
         let body = serde_json::to_string(&shown).unwrap();
         self.send(node.request(&Method::POST, &path, &body, story.plane.now())).await
+    }
+}
+
+impl Asks {
+    /// Nothing is waited for any more.
+    pub async fn ended(self) {
+        assert_eq!(still_waiting(&self.asking).await.unwrap(), None);
+        self.store.close().await;
     }
 }
 

@@ -33,6 +33,8 @@ mod ingest;
 #[cfg(test)]
 mod ledger;
 #[cfg(test)]
+mod log_keys;
+#[cfg(test)]
 mod money;
 #[cfg(test)]
 mod new_origin;

@@ -17,7 +17,7 @@ use crate::postgres::Postgres;
 use crate::support::{ADDRESS, BEGIN, OTHER_ADDRESS, Plane, config, time};
 
 /// What whoever runs replicas does: every file of the keys folder, and the administrator's token beside it.
-fn copy_keys(from: &Path, to: &Path) {
+pub fn copy_keys(from: &Path, to: &Path) {
     std::fs::create_dir_all(to.join("keys")).unwrap();
     for entry in std::fs::read_dir(from.join("keys")).unwrap() {
         let entry = entry.unwrap();
@@ -26,7 +26,7 @@ fn copy_keys(from: &Path, to: &Path) {
     std::fs::copy(from.join("admin.token"), to.join("admin.token")).unwrap();
 }
 
-async fn stopped(mut plane: Plane) -> TempDir {
+pub async fn stopped(mut plane: Plane) -> TempDir {
     plane.stop().await;
     plane.plane.store.close().await;
     plane.folder

@@ -51,7 +51,7 @@ async fn entries_wait_for_their_reports_and_receipts_are_kept_until_it_has_caugh
         assert_eq!(read.behind().await.unwrap().as_deref(), Some("restored"));
         assert_eq!(
             read.entries_beginning(Log::Record, "enrol ").await.unwrap(),
-            ["enrol node-a nordlicht k"]
+            [(0, "enrol node-a nordlicht k".to_owned())]
         );
         assert_eq!(read.first_awaited_report().await.unwrap(), Some(4));
         assert_eq!(read.awaited_reports_below(5).await.unwrap(), 1);

@@ -1,7 +1,7 @@
 //! `LogKeys`: the keys that a record has been signed with, one after the other, and the log before it that it continues.
 //!
 //! A new log key is followed only under a checkpoint of the one before it. That checkpoint stays published as
-//! `/log/checkpoint.<key id of the old key>`: it covers the entry that names the new key, and is a state of this log. So whoever
+//! `/log/checkpoint.<key id of the old key>`: its last entry is the one that names the new key, and it is a state of this log. So whoever
 //! pinned any of the keys gets to the newest by signatures alone. A log with another name is followed where its first entry
 //! says that it continues the pinned one, and the pinned key itself signs it; what the log before it held beyond what was seen
 //! nobody can tell, which is said.
@@ -190,7 +190,7 @@ fn handed_over(
     let differs = |expected: String, found: String| {
         Ok(Some(Difference::new(format!("last checkpoint of the key before, /{path}"), expected, found)))
     };
-    let expected = format!("one signed by {before} that covers this entry");
+    let expected = format!("one signed by {before} that ends with this entry");
     let note = match source.read(&path, MAX_CHECKPOINT_BYTES)? {
         Reading::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Reading::Absent => return differs(expected, NO_SUCH_FILE.to_owned()),
@@ -200,9 +200,13 @@ fn handed_over(
         Ok(checkpoint) => checkpoint,
         Err(error) => return differs(expected, error.to_string()),
     };
-    if checkpoint.size <= number || checkpoint.size > log.checkpoint.size {
-        let sizes = format!("{} to {} entries", number.saturating_add(1), log.checkpoint.size);
-        return differs(sizes, checkpoint.size.to_string());
+    // Nothing beyond this entry is in it: who has the former key by then signs nothing that anybody follows.
+    let size = number.saturating_add(1);
+    if checkpoint.size != size {
+        return differs(
+            format!("{size} entries, the last of which is this one"),
+            checkpoint.size.to_string(),
+        );
     }
     let root = log.root_at(source, checkpoint.size)?;
     if root != checkpoint.root {
