@@ -1,15 +1,18 @@
 //! The record log, replayed: each entry must follow from those before it, and each public note from its entry.
 
+mod of_log;
+mod record;
+
 use std::collections::BTreeMap;
 
 use transparency_log::{Hash, Verifier};
 use wiregrant_core::FactError;
 use wiregrant_core::note::{NoteText, Origin, Signed};
-use wiregrant_core::record::{KeyRole, RecordEntry};
+use wiregrant_core::record::RecordEntry;
 use wiregrant_core::rekey::Rekey;
 use wiregrant_core::statement::Statement;
 use wiregrant_core::terms::TermsNote;
-use wiregrant_core::{BatchId, GrantId, NodeId, OperatorId, Sats};
+use wiregrant_core::{BatchId, GrantId, NodeId, OperatorId};
 use wiregrant_payout::Batch;
 
 use super::Beside;
@@ -29,6 +32,7 @@ use super::progress::Progress;
 use super::reading::Entries;
 use super::source::{Reading, Source};
 use super::statement::{Context, Grant, terms_differences};
+use of_log::own_statement_key;
 
 /// What the record says after its last entry.
 #[derive(Default)]
@@ -52,74 +56,6 @@ pub struct Record {
 struct Operator {
     key: Option<Verifier>,
     destinations: u64,
-}
-
-impl Record {
-    /// The keys that have signed it.
-    pub fn log_keys(&self) -> &LogKeys {
-        &self.log_keys
-    }
-
-    /// The key that signs statements and batches now.
-    pub fn statement_key(&self) -> Option<&Verifier> {
-        self.statement_keys.last()
-    }
-
-    /// All keys that signed statements and batches, in the order in which they came into use: what was logged under an earlier one
-    /// stays as it was signed.
-    pub fn statement_keys(&self) -> &[Verifier] {
-        &self.statement_keys
-    }
-
-    /// The hash under which a batch was logged.
-    pub fn batch(&self, batch: &BatchId) -> Option<Hash> {
-        self.batches.hash(batch)
-    }
-
-    /// Whether a batch is neither paid nor void.
-    pub fn is_open(&self, batch: &BatchId) -> bool {
-        self.batches.is_open(batch)
-    }
-
-    /// Whether a batch will not be paid.
-    pub fn is_void(&self, batch: &BatchId) -> bool {
-        self.batches.is_void(batch)
-    }
-
-    /// Whether an operator's sats of an epoch must not be paid now, or never.
-    pub fn is_held(&self, grant: &GrantId, epoch: u64, operator: &OperatorId) -> bool {
-        self.decisions.is_held(&(grant.clone(), epoch, operator.clone()))
-    }
-
-    /// How many people must still approve a statement, by its terms and what the control plane logged.
-    pub fn approvals_missing(&self, grant: &GrantId, epoch: u64) -> u64 {
-        self.decisions.approvals_missing(grant, epoch)
-    }
-
-    /// The key an operator signs with, if they have one.
-    pub fn operator_key(&self, operator: &OperatorId) -> Option<&Verifier> {
-        self.operators.get(operator)?.key.as_ref()
-    }
-
-    /// How many batches are neither paid nor void.
-    pub fn unpaid_batches(&self) -> usize {
-        self.batches.open()
-    }
-
-    /// What batches that are paid have given to an operator for an epoch.
-    pub fn paid(&self, grant: &GrantId, epoch: u64, operator: &OperatorId) -> Sats {
-        self.lines.paid(grant, epoch, operator)
-    }
-
-    /// Where the record names what a payout depends on.
-    pub fn logged(&self) -> &Logged {
-        &self.logged
-    }
-
-    /// What the statement of an epoch allows to be paid to an operator.
-    pub fn payable(&self, grant: &GrantId, epoch: u64, operator: &OperatorId) -> Sats {
-        self.lines.payable(grant, epoch, operator)
-    }
 }
 
 /// The record log, replayed from its first entry as its entries come.
@@ -219,83 +155,7 @@ fn unknown(what: &str, id: &impl std::fmt::Display) -> Difference {
     Difference::new(what, "one that an earlier entry names", id)
 }
 
-/// Whether an entry names the statement key of the log `own`, before which that log carries another over.
-fn own_statement_key(before: &Carried, entry: &RecordEntry, own: &str) -> bool {
-    let RecordEntry::Key { role: KeyRole::Statement, vkey } = entry else { return false };
-    vkey.parse().is_ok_and(|key| before.ends_with(&key, own))
-}
-
 impl Replay<'_> {
-    /// The log that notes name which are logged here: this one, or the one that is carried over.
-    fn named_log(&self) -> &str {
-        let before = self.record.log_keys.before().and_then(Carried::named_log);
-        before.unwrap_or(self.log.checkpoint.origin.as_str())
-    }
-
-    /// Keys, and where this log comes from.
-    fn of_log(&mut self, number: u64, entry: &RecordEntry) -> Result<Vec<Difference>, CouldNotCheck> {
-        let mut differs = Vec::new();
-        match entry {
-            RecordEntry::Continues { origin, size, root } if number == 0 => {
-                self.continues = true;
-                self.record.log_keys.continues(origin, *size, *root);
-                if let Some(audit) = &mut self.audit {
-                    audit.add_log(origin);
-                }
-            }
-            RecordEntry::Continues { origin, .. } => {
-                let before = self.record.log_keys.before_mut().filter(|before| before.is_open());
-                differs.extend(match before {
-                    Some(before) => before.continues(origin),
-                    None => Some(Difference::new("continues", "the first entry", format!("entry {number}"))),
-                });
-                if let Some(audit) = &mut self.audit {
-                    audit.add_log(origin);
-                }
-            }
-            RecordEntry::Key { role, vkey } => differs.extend(self.key(number, *role, vkey)?),
-            _ => {}
-        }
-        if number == u64::from(self.continues) && self.record.log_keys.is_empty() {
-            differs.push(Difference::new("log key", "`key log` as the first entry", entry));
-        }
-        Ok(differs)
-    }
-
-    /// A key of this log, or of the one that is carried over.
-    fn key(&mut self, number: u64, role: KeyRole, vkey: &str) -> Result<Vec<Difference>, CouldNotCheck> {
-        let mut differs = Vec::new();
-        let Ok(verifier) = vkey.parse::<Verifier>() else { return Ok(vec![unknown("key", &vkey)]) };
-        let own = &self.log.checkpoint.origin;
-        let before = self.record.log_keys.before_mut().filter(|before| number > 1 && before.is_open());
-        match (role, before) {
-            (KeyRole::Log, Some(before)) => {
-                // One of the log before, which was followed there.
-                let is_its = before.is_log_key(&verifier);
-                let expected = format!("a key named {}", before.origin);
-                differs.extend((!is_its).then(|| Difference::new("log key", expected, &verifier)));
-            }
-            (KeyRole::Log, None) => {
-                let keys = &mut self.record.log_keys;
-                differs.extend(keys.next(number, verifier, self.source, self.log)?);
-            }
-            (KeyRole::Statement, before) => {
-                match before {
-                    Some(before) if before.ends_with(&verifier, own) => differs.extend(before.end()),
-                    Some(before) => before.statement_key(&verifier),
-                    None => {}
-                }
-                if self.record.statement_keys.contains(&verifier) {
-                    let expected = "one that was not used before";
-                    differs.push(Difference::new("statement key", expected, verifier));
-                } else {
-                    self.record.statement_keys.push(verifier);
-                }
-            }
-        }
-        Ok(differs)
-    }
-
     /// Operators, nodes, destinations, holds and batches.
     fn of_parties(&mut self, entry: &RecordEntry) -> Option<Difference> {
         let record = &mut self.record;
