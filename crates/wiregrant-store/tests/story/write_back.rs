@@ -1,6 +1,7 @@
 //! What SQLite's write-ahead log holds, moved into the file beside the writer.
 
 use std::path::Path;
+use std::time::Duration;
 
 use wiregrant_store::Store;
 
@@ -12,6 +13,11 @@ async fn put(store: &Store, value: &str) {
     let mut write = store.write().await.unwrap();
     write.put_setting("a", value).await.unwrap();
     write.commit().await.unwrap();
+}
+
+/// Another one each turn: what stays as it was, SQLite does not write again.
+fn value(turn: usize) -> String {
+    char::from(b'a' + u8::try_from(turn % 26).unwrap()).to_string().repeat(VALUE_BYTES)
 }
 
 /// What the database's file says without its log.
@@ -46,16 +52,29 @@ async fn what_was_committed_reaches_the_file_while_others_read_and_the_log_stays
     store.write_back().await.unwrap();
     assert_eq!(in_the_file_alone(&file).await.as_deref(), Some("after"));
 
+    // A long log is moved in the writers' own queue: whoever writes just now is waited for, and where it is short is not.
+    let mut write = store.write().await.unwrap();
+    write.put_setting("b", "").await.unwrap();
+    let soon = Duration::from_millis(500);
+    tokio::time::timeout(Duration::from_secs(30), store.write_back())
+        .await
+        .expect("it waits for nobody")
+        .unwrap();
+    write.commit().await.unwrap();
+    for turn in 0..=LONG_BYTES / VALUE_BYTES {
+        put(&store, &value(turn)).await;
+    }
+    let write = store.write().await.unwrap();
+    tokio::time::timeout(soon, store.write_back()).await.expect_err("it waits for its turn");
+    drop(write);
+    store.write_back().await.unwrap();
+
     // There is always somebody who writes, and as much as four such logs.
     let writes = tokio::spawn({
         let store = store.clone();
         async move {
             for turn in 0..4 * LONG_BYTES / VALUE_BYTES {
-                put(
-                    &store,
-                    &char::from(b'a' + u8::try_from(turn % 26).unwrap()).to_string().repeat(VALUE_BYTES),
-                )
-                .await;
+                put(&store, &value(turn)).await;
             }
         }
     });
