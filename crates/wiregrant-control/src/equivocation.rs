@@ -7,12 +7,15 @@ use transparency_log::{LogProof, inclusion_proof, inclusion_tiles};
 use wiregrant_core::NodeId;
 use wiregrant_core::api::NamedKey;
 use wiregrant_core::evidence::Evidence;
+use wiregrant_core::note::Signed;
+use wiregrant_core::usage_report::UsageReport;
 use wiregrant_store::{Log, Read};
 
 use crate::control_plane::ControlPlane;
 use crate::error::{Answer, Failure};
 
-/// The self-contained proof that a node signed both texts.
+/// The self-contained proof that a node signed both texts; `None` where one of them names an origin that has ended, whose key
+/// signs nothing more that would say whose the node's key was.
 ///
 /// # Errors
 /// `internal` where no key that the record names for the node holds for both.
@@ -21,12 +24,18 @@ pub async fn proof(
     read: &mut Read,
     node: &NodeId,
     reports: [&str; 2],
-) -> Answer<String> {
+) -> Answer<Option<String>> {
+    for report in reports {
+        let report = Signed::<UsageReport>::parse(report).map_err(Failure::internal)?;
+        if report.content().log != plane.config.origin {
+            return Ok(None);
+        }
+    }
     for NamedKey { entry: naming, proof: named } in named_keys(plane, read, node).await?.into_iter().rev() {
         let log = plane.keys.record.verifier();
         let evidence = Evidence::TwoReports { log, naming, named, reports: reports.map(str::to_owned) };
         if evidence.check().is_ok() {
-            return Ok(evidence.to_string());
+            return Ok(Some(evidence.to_string()));
         }
     }
     Err(Failure::internal(format!("no key of node {node} in the record holds for both of its reports")))

@@ -117,7 +117,7 @@ pub async fn evidence(
         let store::Evidence { sequence, accepted, other, received_at } = row;
         let proof =
             equivocation::proof(&plane, &mut read, &node, [accepted.as_str(), other.as_str()]).await?;
-        items.push(Evidence { sequence, accepted, other, received_at, proof });
+        items.push(Evidence { sequence, accepted, other, received_at, proof: proof.unwrap_or_default() });
     }
     Ok(Listed { list: List { items }, next })
 }

@@ -230,6 +230,12 @@ async fn a_new_origin_carries_over_what_is_known_and_says_what_is_not() {
     );
     let release = "/grants/spring/epochs/2/operators/nordlicht/release";
     plane.post(release, json!({ "reason": "not-paid", "detail": "" })).await.ok();
+    // Two reports of one number that name the origin before are evidence, and no file that convicts under this one.
+    let twice = FakeNode { end: node.end, ..plane_node(&node) };
+    let other = twice.next_report(plane.now(), |report| report.log = OLD.parse().unwrap());
+    node.send(&plane, other.note()).await.problem(ProblemKind::ReportForked);
+    let evidence: Value = plane.get(&format!("/nodes/{}/evidence", node.id)).await.json();
+    assert_eq!((&evidence["items"][0]["sequence"], &evidence["items"][0]["proof"]), (&json!(1), &json!("")));
     // A destination is numbered on from what is carried over, and the whole of it reads as one record.
     plane.post("/operators/nordlicht/destination", json!({ "pay": ADDRESS })).await.ok();
     let mut plane = plane;

@@ -278,7 +278,8 @@ pub struct Evidence {
     pub other: String,
     /// When the other one came.
     pub received_at: Timestamp,
-    /// Both as a file that convicts the node before anybody: see [`crate::evidence`]. Empty from an older control plane.
+    /// Both as a file that convicts the node before anybody: see [`crate::evidence`]. Empty where they name an origin that has ended, and from an
+    /// older control plane.
     #[serde(default)]
     pub proof: String,
 }

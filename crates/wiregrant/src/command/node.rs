@@ -180,20 +180,24 @@ fn shown(node: &Node) -> String {
     ])
 }
 
-/// One file a pair, named so that the same pair is written over itself.
+/// One file a pair, named so that the same pair is written over itself. What makes no file is told once the others are written.
 fn save_proofs(folder: &Path, node: &NodeId, evidence: &[Evidence]) -> Result<()> {
     let cannot = |path: &Path| format!("--save: {} cannot be written", path.display());
     fs::create_dir_all(folder).with_context(|| cannot(folder))?;
-    for pair in evidence {
-        ensure!(
-            !pair.proof.is_empty(),
-            "--save: this control plane is older and makes no proof files; upgrade it"
-        );
+    let (with_proof, without): (Vec<_>, Vec<_>) = evidence.iter().partition(|pair| !pair.proof.is_empty());
+    for pair in with_proof {
         let name =
             format!("{node}-{}-{}.proof", pair.sequence, &Hash::of(pair.other.as_bytes()).to_hex()[..16]);
         let path = folder.join(name);
         fs::write(&path, &pair.proof).with_context(|| cannot(&path))?;
     }
+    ensure!(
+        without.is_empty(),
+        "--save: {} of {} pairs make no proof file: they name an origin that has ended, or this control plane is older; \
+         without --save they are shown",
+        without.len(),
+        evidence.len()
+    );
     Ok(())
 }
 
