@@ -83,6 +83,9 @@ fn a_tail_that_nobody_has_ends_the_origin_and_its_nodes_go_on_under_the_next_one
     let mut world = world();
     let mut traffic = Traffic::start(&world);
     let first = more_statements(&mut world, &mut traffic, 0);
+    // The log key that the agent pinned is another one by now: it follows both ways, from key to key and from origin to origin.
+    world.control_plane.change_log_key(&world.network.control).unwrap();
+    let first = more_statements(&mut world, &mut traffic, first);
     let backup = world.folder().join("backup.db");
     let backup = backup.to_str().unwrap().to_owned();
     control(&world, &["backup", "--to", &backup]).unwrap();

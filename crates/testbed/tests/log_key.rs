@@ -8,6 +8,8 @@ use std::process::Command;
 use serde_json::Value;
 use support::{LIMIT, Traffic, turn, world};
 use testbed::control_plane;
+use testbed::network::NODE;
+use testbed::process;
 use testbed::wait::eventually;
 use testbed::world::World;
 
@@ -46,6 +48,7 @@ fn an_agent_follows_the_log_key_also_over_two_changes_and_proves_what_was_acknow
     };
     assert!(kept(&world).is_empty());
     let first = published_key(&world);
+    let invited_before = world.invite().unwrap();
 
     let second = world.control_plane.change_log_key(&world.network.control).unwrap();
     assert_ne!(first, second);
@@ -74,4 +77,12 @@ fn an_agent_follows_the_log_key_also_over_two_changes_and_proves_what_was_acknow
     assert_eq!(proved["missing"], Value::Array(Vec::new()), "{proved}");
     traffic.finish();
     assert_eq!(world.verify().unwrap()["result"], "ok", "whoever saw it under the first key");
+
+    // Who was invited before all of it joins under the key that the first one led to.
+    let state = world.folder().join("late");
+    let mut join = agent(&world, &["join", &invited_before, "--endpoint", &format!("{NODE}:51999")]);
+    process::run(join.args(["--interface", "wglate0", "--state-dir"]).arg(&state)).unwrap();
+    let joined = std::fs::read_to_string(state.join("node.json")).unwrap();
+    let joined: Value = serde_json::from_str(&joined).unwrap();
+    assert_eq!(joined["log_vkey"], Value::String(newest));
 }

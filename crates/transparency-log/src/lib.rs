@@ -80,12 +80,12 @@ pub use key::{SigningKey, Verifier};
 pub use memory_tree::MemoryTree;
 pub use note::{MAX_NOTE_BYTES, MAX_NOTE_SIGNATURES, Note, NoteSignature};
 pub use proof::{
-    HashSource, consistency_proof, consistency_tiles, inclusion_proof, inclusion_proofs, inclusion_tiles,
-    proven_old_root, root_tiles, tree_root, verify_consistency, verify_inclusion,
+    HashSource, consistency_proof, consistency_tiles, inclusion_proof, inclusion_tiles, proven_old_root,
+    root_tiles, tree_root, verify_consistency, verify_inclusion,
 };
 pub use split_view::SplitView;
 pub use tile::{MAX_TREE_SIZE, TILE_WIDTH, TileId, decode_tile, encode_tile, tiles_between, tiles_for};
-pub use tlog_proof::{LogProof, MAX_PROOF_BYTES, MAX_PROOF_HASHES};
+pub use tlog_proof::{LogProof, MAX_PROOF_BYTES, MAX_PROOF_HASHES, log_proofs};
 pub use witness::{
     AddCheckpoint, KnownSize, MAX_ADD_CHECKPOINT_BYTES, WitnessRefusal, WitnessState, consider,
 };

@@ -49,23 +49,6 @@ pub fn inclusion_proof<S: HashSource>(index: u64, size: u64, source: &S) -> Resu
     range_hashes(&inclusion_ranges(index, size)?, size, source)
 }
 
-/// The inclusion proofs of consecutive entries in the tree of `size` leaves, in their order: for each what [`inclusion_proof`]
-/// gives. Each tile is read once, and each subtree hashed once, however many paths it lies beside.
-///
-/// # Errors
-/// As [`inclusion_proof`].
-pub fn inclusion_proofs<S: HashSource>(
-    entries: Range<u64>,
-    size: u64,
-    source: &S,
-) -> Result<Vec<Vec<Hash>>, S::Error> {
-    let mut subtrees = Subtrees { size, source, tiles: BTreeMap::new(), hashed: BTreeMap::new() };
-    let mut proof = |index| {
-        inclusion_ranges(index, size)?.iter().map(|range| subtrees.hash(range)).collect::<Result<_, _>>()
-    };
-    entries.map(&mut proof).collect()
-}
-
 /// The proof that the tree of `new` leaves continues the one of `old` (RFC 9162, 2.1.4.1), read from the tiles of the
 /// tree of `new` leaves. Empty when `old` is 0 or equals `new`.
 ///
@@ -221,12 +204,12 @@ fn check_root(size: u64, computed: Hash, expected: &Hash) -> Result<(), LogError
     }
 }
 
-fn check_size(size: u64) -> Result<(), LogError> {
+pub(crate) fn check_size(size: u64) -> Result<(), LogError> {
     if size <= MAX_TREE_SIZE { Ok(()) } else { Err(LogError::TreeTooLarge { size }) }
 }
 
 /// Leaves of the left subtree: the largest power of two below `leaves`, which is at least 2.
-fn split(leaves: u64) -> u64 {
+pub(crate) fn split(leaves: u64) -> u64 {
     1 << (leaves - 1).ilog2()
 }
 
@@ -312,7 +295,7 @@ fn subtrees(range: &Range<u64>) -> impl Iterator<Item = Subtree> + use<> {
 }
 
 /// Subtrees of a tree of `size` leaves that were hashed already, with the tiles that were read for them.
-struct Subtrees<'a, S> {
+pub(crate) struct Subtrees<'a, S> {
     size: u64,
     source: &'a S,
     tiles: BTreeMap<TileId, Vec<Hash>>,
@@ -320,9 +303,14 @@ struct Subtrees<'a, S> {
     hashed: BTreeMap<(u64, u64), Hash>,
 }
 
-impl<S: HashSource> Subtrees<'_, S> {
+impl<'a, S: HashSource> Subtrees<'a, S> {
+    /// None of them yet.
+    pub(crate) fn new(size: u64, source: &'a S) -> Self {
+        Self { size, source, tiles: BTreeMap::new(), hashed: BTreeMap::new() }
+    }
+
     /// Merkle tree hash of a range that is a subtree (RFC 9162, 2.1.1). At most 63 deep.
-    fn hash(&mut self, range: &Range<u64>) -> Result<Hash, S::Error> {
+    pub(crate) fn hash(&mut self, range: &Range<u64>) -> Result<Hash, S::Error> {
         let leaves = range.end - range.start;
         if leaves.is_power_of_two() && leaves.ilog2().is_multiple_of(8) {
             return self.stored(&Subtree { height: leaves.ilog2(), start: range.start });

@@ -1,6 +1,8 @@
 //! `LogProof`: index, inclusion proof and checkpoint as one text that is checked offline (c2sp.org/tlog-proof@v1).
 
 use std::fmt;
+use std::fmt::Write as _;
+use std::ops::Range;
 use std::str::FromStr;
 
 use data_encoding::BASE64;
@@ -11,7 +13,7 @@ use crate::hash::{Hash, leaf_hash};
 use crate::key::Verifier;
 use crate::note::Note;
 use crate::number::parse_number;
-use crate::proof::verify_inclusion;
+use crate::proof::{HashSource, Subtrees, check_size, split, verify_inclusion};
 
 /// Longest proof that is read, in bytes: room for a checkpoint with many post-quantum witness signatures.
 pub const MAX_PROOF_BYTES: usize = 1 << 20;
@@ -55,6 +57,74 @@ impl fmt::Display for LogProof {
         writeln!(f, "index {}", self.index)?;
         self.hashes.iter().try_for_each(|hash| writeln!(f, "{hash}"))?;
         write!(f, "\n{}", self.checkpoint)
+    }
+}
+
+/// The proofs of consecutive entries in the tree of `size` leaves under its checkpoint, as text, in their order: for each what a
+/// [`LogProof`] with its [`inclusion_proof`](crate::inclusion_proof) and nothing extra prints. Each tile is read once, and each
+/// subtree hashed and written once, however many paths it lies beside.
+///
+/// # Errors
+/// Those of the source; [`LogError::IndexOutsideTree`], [`LogError::TileWidth`], [`LogError::TreeTooLarge`].
+pub fn log_proofs<S: HashSource>(
+    entries: Range<u64>,
+    size: u64,
+    checkpoint: &str,
+    source: &S,
+) -> Result<Vec<String>, S::Error> {
+    check_size(size)?;
+    if entries.is_empty() {
+        return Ok(Vec::new());
+    }
+    if entries.end > size {
+        return Err(LogError::IndexOutsideTree { index: entries.end - 1, size }.into());
+    }
+    let subtrees = Subtrees::new(size, source);
+    let mut paths = Paths { entries, checkpoint, subtrees, beside: Vec::new(), proofs: Vec::new() };
+    paths.descend(&(0..size))?;
+    Ok(paths.proofs)
+}
+
+/// The way from the root down to each of some entries.
+struct Paths<'a, S> {
+    entries: Range<u64>,
+    checkpoint: &'a str,
+    subtrees: Subtrees<'a, S>,
+    /// The lines of the subtrees that lie beside the way so far, from the root downwards.
+    beside: Vec<String>,
+    proofs: Vec<String>,
+}
+
+impl<S: HashSource> Paths<'_, S> {
+    /// Goes on within a subtree, left to right, at most 63 deep.
+    fn descend(&mut self, within: &Range<u64>) -> Result<(), S::Error> {
+        if within.end - within.start == 1 {
+            self.proofs.push(self.proof(within.start));
+            return Ok(());
+        }
+        let middle = within.start + split(within.end - within.start);
+        let [left, right] = [within.start..middle, middle..within.end];
+        for (down, beside) in [(&left, &right), (&right, &left)] {
+            if self.entries.start < down.end && down.start < self.entries.end {
+                let mut line = self.subtrees.hash(beside)?.to_string();
+                line.push('\n');
+                self.beside.push(line);
+                self.descend(down)?;
+                self.beside.pop();
+            }
+        }
+        Ok(())
+    }
+
+    fn proof(&self, index: u64) -> String {
+        let lines: usize = self.beside.iter().map(String::len).sum();
+        let mut text = String::with_capacity(FIRST_LINE.len() + 32 + lines + self.checkpoint.len());
+        text.push_str(FIRST_LINE);
+        writeln!(text, "index {index}").expect("a string takes all");
+        self.beside.iter().rev().for_each(|line| text.push_str(line));
+        text.push('\n');
+        text.push_str(self.checkpoint);
+        text
     }
 }
 

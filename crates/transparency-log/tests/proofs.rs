@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use transparency_log::{
-    EMPTY_ROOT, Hash, HashSource, LogError, MAX_TREE_SIZE, MemoryTree, TileId, consistency_proof,
-    consistency_tiles, encode_tile, inclusion_proof, inclusion_proofs, inclusion_tiles, leaf_hash,
-    proven_old_root, root_tiles, tiles_between, tiles_for, tree_root, verify_consistency, verify_inclusion,
+    EMPTY_ROOT, Hash, HashSource, LogError, LogProof, MAX_TREE_SIZE, MemoryTree, TileId, consistency_proof,
+    consistency_tiles, encode_tile, inclusion_proof, inclusion_tiles, leaf_hash, log_proofs, proven_old_root,
+    root_tiles, tiles_between, tiles_for, tree_root, verify_consistency, verify_inclusion,
 };
 
 fn leaf(index: u64) -> Hash {
@@ -52,6 +52,8 @@ fn below(limit: u64) -> impl Strategy<Value = (u64, u64)> {
 }
 
 const GROWN: u64 = 1_100;
+/// Proofs are put before it as it is.
+const CHECKPOINT: &str = "example.com/log\n";
 
 #[test]
 fn proofs_of_a_batch_are_those_of_its_entries_one_by_one_and_read_each_tile_once() {
@@ -65,18 +67,21 @@ fn proofs_of_a_batch_are_those_of_its_entries_one_by_one_and_read_each_tile_once
         (1_000..GROWN, GROWN),
         (0..GROWN, GROWN),
     ] {
-        let one_by_one: Vec<_> =
-            entries.clone().map(|index| inclusion_proof(index, size, &tree).unwrap()).collect();
+        let proof = |index| {
+            let hashes = inclusion_proof(index, size, &tree).unwrap();
+            LogProof { index, hashes, checkpoint: CHECKPOINT.to_owned(), extra: None }.to_string()
+        };
+        let one_by_one: Vec<_> = entries.clone().map(proof).collect();
         let tiles: Vec<TileId> =
             entries.clone().flat_map(|index| inclusion_tiles(index, size).unwrap()).collect();
         let once = ReadOnce { held: held(&tree, tiles), read: RefCell::default() };
-        assert_eq!(inclusion_proofs(entries, size, &once).unwrap(), one_by_one);
+        assert_eq!(log_proofs(entries, size, CHECKPOINT, &once).unwrap(), one_by_one);
     }
     assert!(matches!(
-        inclusion_proofs(3..8, 7, &tree),
+        log_proofs(3..8, 7, CHECKPOINT, &tree),
         Err(LogError::IndexOutsideTree { index: 7, size: 7 })
     ));
-    assert!(matches!(inclusion_proofs(0..1, 2, &BTreeMap::new()), Err(LogError::MissingTile { .. })));
+    assert!(matches!(log_proofs(0..1, 2, CHECKPOINT, &BTreeMap::new()), Err(LogError::MissingTile { .. })));
 }
 
 /// Tiles that are asked for once at most.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use transparency_log::{Hash, LogProof, TileId, inclusion_proof, inclusion_proofs, inclusion_tiles};
+use transparency_log::{Hash, LogProof, TileId, inclusion_proof, inclusion_tiles, log_proofs};
 use wiregrant_store::Log;
 
 use crate::control_plane::ControlPlane;
@@ -18,8 +18,7 @@ use crate::recording;
 /// `internal`.
 pub fn of_appended(appended: &recording::Signed) -> Answer<Vec<String>> {
     let recording::Signed { first_index, size, checkpoint, tiles } = appended;
-    let proofs = inclusion_proofs(*first_index..*size, *size, tiles).map_err(Failure::internal)?;
-    Ok((*first_index..).zip(proofs).map(|(index, hashes)| text(index, hashes, checkpoint)).collect())
+    log_proofs(*first_index..*size, *size, checkpoint, tiles).map_err(Failure::internal)
 }
 
 /// The proof of an entry that was acknowledged under the checkpoint at `size` before; under the next larger one, where that was
@@ -41,9 +40,5 @@ pub async fn again(plane: &ControlPlane, index: u64, size: u64) -> Answer<String
 
 fn proof(index: u64, size: u64, tiles: &BTreeMap<TileId, Vec<Hash>>, checkpoint: &str) -> Answer<String> {
     let hashes = inclusion_proof(index, size, tiles).map_err(Failure::internal)?;
-    Ok(text(index, hashes, checkpoint))
-}
-
-fn text(index: u64, hashes: Vec<Hash>, checkpoint: &str) -> String {
-    LogProof { index, hashes, checkpoint: checkpoint.to_owned(), extra: None }.to_string()
+    Ok(LogProof { index, hashes, checkpoint: checkpoint.to_owned(), extra: None }.to_string())
 }

@@ -52,7 +52,7 @@ impl LogKeys {
     /// Those of the database; an entry that names no key.
     pub async fn read(read: &mut Read, keys: &Keys) -> anyhow::Result<Self> {
         let (mut all, mut named_at) = (Vec::new(), Vec::new());
-        for (index, entry) in read.entries_beginning(Log::Record, "key log ").await? {
+        for (index, entry) in read.entries_beginning("key log ").await? {
             let RecordEntry::Key { role: KeyRole::Log, vkey } = entry.parse()? else { continue };
             let key: Verifier = vkey.parse()?;
             if key.name() != keys.record.name() {

@@ -116,7 +116,7 @@ impl Write {
         .map(drop))?;
         for keep in [
             "insert into former_entries (origin, idx, entry)
-             select $1, idx, entry from log_entries where log = 'record'",
+             select $1, idx, entry from record_entries",
             "insert into former_checkpoints (origin, log, size, note)
              select $1, log, size, note from checkpoints",
         ] {
@@ -128,7 +128,7 @@ impl Write {
         }
         for end in [
             "delete from checkpoints",
-            "delete from log_entries where log = 'record'",
+            "delete from record_entries",
             "delete from log_subtrees where log = 'record'",
         ] {
             db!(self, connection => sqlx::query(end).execute(connection).await.map(drop))?;

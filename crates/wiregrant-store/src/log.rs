@@ -5,7 +5,7 @@ use std::fmt;
 
 use transparency_log::{Edge, Hash, TILE_WIDTH, TileId, leaf_hash};
 use wiregrant_core::NodeId;
-use wiregrant_core::record::MAX_ENTRY_BYTES;
+use wiregrant_core::record::{MAX_ENTRY_BYTES, report_entry};
 
 use crate::column::{bigint, column};
 use crate::many_rows::{ManyRows, Values};
@@ -86,7 +86,9 @@ impl Write {
         Ok(edge)
     }
 
-    /// Appends entries of at most [`MAX_ENTRY_BYTES`] bytes each, with the hashes of the tiles they complete.
+    /// Appends entries of at most [`MAX_ENTRY_BYTES`] bytes each, with the hashes of the tiles they complete. Those of the reports
+    /// log are kept by what they name: the same transaction inserts the reports ([`Write::insert_reports`]) or, where they are not
+    /// here, waits for them ([`Write::await_reports`]).
     ///
     /// # Errors
     /// [`StoreError::TooLarge`] for a longer entry; [`StoreError::Refused`] for an empty one; as [`Write::edge`].
@@ -110,19 +112,20 @@ impl Write {
             tiles.extend(completed.into_iter().map(|tile| (tile.id(), tile.hashes)));
         }
         tiles.extend(edge.partial_tiles().map(|(tile, hashes)| (tile, hashes.to_vec())));
-        self.insert_entries(log, first_index, entries).await?;
+        if log == Log::Record {
+            self.insert_entries(first_index, entries).await?;
+        }
         self.insert_subtrees(log, &subtrees).await?;
         self.move_head(log, &edge).await?;
         self.edges[log.position()] = Some(edge.clone());
         Ok(Appended { first_index, edge, tiles })
     }
 
-    async fn insert_entries(&mut self, log: Log, first: u64, entries: &[String]) -> Result<(), StoreError> {
+    async fn insert_entries(&mut self, first: u64, entries: &[String]) -> Result<(), StoreError> {
         let first = bigint("log index", first)?;
         let rows = ManyRows {
-            insert: "insert into log_entries (log, idx, entry)",
+            insert: "insert into record_entries (idx, entry)",
             columns: vec![
-                Values::Text(vec![log.as_str(); entries.len()]),
                 Values::Number((first..).take(entries.len()).collect()),
                 Values::Text(entries.iter().map(String::as_str).collect()),
             ],
@@ -208,39 +211,60 @@ impl Read {
     pub async fn entries(&mut self, log: Log, from: u64, count: u64) -> Result<Vec<String>, StoreError> {
         let from = bigint("log index", from)?;
         let end = from.saturating_add(bigint("entries", count)?);
-        Ok(db!(self, connection => sqlx::query_scalar(
-            "select entry
-               from log_entries
-              where log = $1
-                and idx >= $2
-                and idx < $3
-              order by idx",
+        match log {
+            Log::Record => Ok(db!(self, connection => sqlx::query_scalar(
+                "select entry
+                   from record_entries
+                  where idx >= $1
+                    and idx < $2
+                  order by idx",
+            )
+            .bind(from)
+            .bind(end)
+            .fetch_all(connection)
+            .await)?),
+            Log::Reports => {
+                let reports = self.report_hashes(from, end).await?;
+                Ok(reports.into_iter().map(report_entry).collect())
+            }
+        }
+    }
+
+    /// The hashes of the reports whose entries lie from index `from` on and before `end`: of those that are here, and of those that
+    /// are waited for.
+    async fn report_hashes(&mut self, from: i64, end: i64) -> Result<Vec<Hash>, StoreError> {
+        let hashes: Result<Vec<Hash>, sqlx::Error> = db!(self, connection => sqlx::query(
+            "select log_index, note_hash
+               from reports
+              where log_index >= $1
+                and log_index < $2
+              union all
+             select log_index, note_hash
+               from awaited_reports
+              where log_index >= $1
+                and log_index < $2
+              order by log_index",
         )
-        .bind(log.as_str())
         .bind(from)
         .bind(end)
         .fetch_all(connection)
-        .await)?)
+        .await
+        .and_then(|rows| rows.iter().map(|row| column(row, "note_hash")).collect()));
+        Ok(hashes?)
     }
 
-    /// All entries of a log that begin with `words`, which have no character that `like` takes for another, with their indices, in
-    /// their order.
+    /// All entries of the record that begin with `words`, which have no character that `like` takes for another, with their indices,
+    /// in their order.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn entries_beginning(
-        &mut self,
-        log: Log,
-        words: &'static str,
-    ) -> Result<Vec<(u64, String)>, StoreError> {
+    pub async fn entries_beginning(&mut self, words: &'static str) -> Result<Vec<(u64, String)>, StoreError> {
         let rows: Vec<(i64, String)> = db!(self, connection => sqlx::query_as(
             "select idx, entry
-               from log_entries
-              where log = $1
-                and entry like $2
+               from record_entries
+              where entry like $1
               order by idx",
         )
-        .bind(log.as_str())
         .bind(format!("{words}%"))
         .fetch_all(connection)
         .await)?;
@@ -256,12 +280,11 @@ impl Read {
         // An id has no character that `like` takes for another.
         let rows: Vec<(i64, String)> = db!(self, connection => sqlx::query_as(
             "select idx, entry
-               from log_entries
-              where log = $1
-                and (entry like $2 or entry like $3)
+               from record_entries
+              where entry like $1
+                 or entry like $2
               order by idx",
         )
-        .bind(Log::Record.as_str())
         .bind(format!("enrol {node} %"))
         .bind(format!("rekey {node} %"))
         .fetch_all(connection)

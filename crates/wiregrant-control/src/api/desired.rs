@@ -48,7 +48,7 @@ pub async fn wait(
     if waiting.wait > 0 {
         until_news(&plane, &node, &waiting).await?;
     }
-    desired(&plane, &node, &waiting).await.map(Json)
+    Box::pin(desired(&plane, &node, &waiting)).await.map(Json)
 }
 
 /// Until the revision is not the known one, the wait is over, or the control plane stops.
@@ -57,7 +57,8 @@ async fn until_news(plane: &Shared, node: &NodeId, waiting: &Waiting) -> Answer<
     let mut over =
         std::pin::pin!(tokio::time::sleep(Duration::from_secs(waiting.wait.min(MAX_WAIT_SECONDS))));
     loop {
-        let revision = present(plane, node).await?.revision;
+        // What asks the database goes before the waiting begins: most of ten thousand connections are here at any time.
+        let revision = Box::pin(present(plane, node)).await?.revision;
         if waiting.known != Some(revision) || plane.is_stopping() {
             return Ok(());
         }

@@ -199,7 +199,7 @@ async fn expected(read: &mut Read) -> anyhow::Result<BTreeSet<String>> {
             expected.insert(overview.node.to_string());
         }
     }
-    for (_, entry) in read.entries_beginning(Log::Record, "enrol ").await? {
+    for (_, entry) in read.entries_beginning("enrol ").await? {
         if let RecordEntry::Enrol { node, .. } = entry.parse()?
             && !known.contains(node.as_str())
         {

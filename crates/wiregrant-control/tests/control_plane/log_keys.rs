@@ -38,7 +38,7 @@ fn as_reports(plane: &Plane, key: &Verifier) -> Verifier {
 }
 
 async fn log_keys(plane: &Plane) -> Vec<(u64, String)> {
-    plane.plane.store.read().await.unwrap().entries_beginning(Log::Record, "key log ").await.unwrap()
+    plane.plane.store.read().await.unwrap().entries_beginning("key log ").await.unwrap()
 }
 
 /// The record leads from each of these keys to the next, and what is published now is signed by the last of them.

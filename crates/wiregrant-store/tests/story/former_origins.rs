@@ -1,7 +1,9 @@
 //! An origin that has ended, on both databases: its record is history, word for word, and the next one begins anew.
 
+use transparency_log::Hash;
 use wiregrant_core::note::Origin;
-use wiregrant_store::{Log, StoreError};
+use wiregrant_core::record::report_entry;
+use wiregrant_store::{AwaitedReport, Log, StoreError};
 
 use crate::support::{at, id, on_both};
 
@@ -12,7 +14,13 @@ async fn a_record_becomes_history_and_begins_anew_and_the_reports_stay_where_the
         let entries: Vec<String> = (0..600).map(|n| format!("operator op-{n} -")).collect();
         let mut write = store.write().await.unwrap();
         write.append(Log::Record, &entries).await.unwrap();
-        write.append(Log::Reports, &["report a".to_owned(), "report b".to_owned()]).await.unwrap();
+        let awaited = [0, 1].map(|log_index: u64| {
+            let note_hash = Hash::of(&log_index.to_be_bytes());
+            AwaitedReport { log_index, note_hash, acked_size: 2, node: None, sequence: None }
+        });
+        let reports = [&awaited[0], &awaited[1]].map(|report| report_entry(report.note_hash));
+        write.append(Log::Reports, &reports).await.unwrap();
+        write.await_reports(&awaited).await.unwrap();
         write.put_checkpoint(Log::Record, 600, "record\n").await.unwrap();
         write.put_checkpoint(Log::Reports, 1, "reports 1\n").await.unwrap();
         write.put_checkpoint(Log::Reports, 2, "reports 2\n").await.unwrap();
@@ -45,7 +53,7 @@ async fn a_record_becomes_history_and_begins_anew_and_the_reports_stay_where_the
             (1, &first, 600, 2)
         );
         assert_eq!(read.entries(Log::Record, 600, 9).await.unwrap(), ["operator op-599 -"]);
-        assert_eq!(read.entries(Log::Reports, 0, 9).await.unwrap(), ["report a", "report b"]);
+        assert_eq!(read.entries(Log::Reports, 0, 9).await.unwrap(), reports);
         let covering = read.checkpoint_covering(Log::Reports, 1).await.unwrap();
         assert_eq!(
             covering,

@@ -5,8 +5,9 @@ use sqlx::{PgPool, SqlitePool};
 use transparency_log::Hash;
 use wiregrant_core::allotment::Period;
 use wiregrant_core::api::NodeState;
+use wiregrant_core::record::report_entry;
 use wiregrant_core::usage_report::Backend;
-use wiregrant_store::Party;
+use wiregrant_store::{Log, Party, Store};
 
 use crate::support::{Database, at, id};
 
@@ -105,6 +106,93 @@ async fn a_database_of_the_first_release_is_brought_forward_with_what_is_in_it()
         let terms = read.terms_versions(&id("spring")).await.unwrap();
         assert_eq!((terms.len(), terms[0].first_epoch, terms[0].logged_at), (1, 1, at(6)));
         assert_eq!(read.assigned_quota_issued(None, at(6)).await.unwrap().get(), 2_000);
+        drop(read);
+        store.close().await;
+    }
+}
+
+/// Every migration before this one.
+async fn before(database: &str, migration: &str) -> Migrator {
+    let folder = tempfile::tempdir().unwrap();
+    for file in
+        std::fs::read_dir(format!("{}/../../migrations/{database}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    {
+        let (name, path) = file.map(|file| (file.file_name(), file.path())).unwrap();
+        if name.to_str().unwrap() < migration {
+            std::fs::copy(path, folder.path().join(name)).unwrap();
+        }
+    }
+    Migrator::new(folder.path()).await.unwrap()
+}
+
+/// Two reports of a log of three, and what waits for the third; with the byte of which each hash consists.
+const LOGGED: [(&str, u8); 8] = [
+    ("insert into operators (operator, created_at) values ('nordlicht', 1)", 0),
+    ("insert into locations (location, name, created_at) values ('de-fra', 'Frankfurt', 1)", 0),
+    (
+        "insert into nodes (node, operator, location, vkey, identity_key, wireguard_public_key, endpoint, number, state,
+                            revision, agent, backend, enrolled_at, last_seen)
+         values ('node-a', 'nordlicht', 'de-fra', 'v', $1, $1, '203.0.113.7:51820', 0, 'active', 5, '0.1.0', 'kernel', 2, 3)",
+        0,
+    ),
+    (
+        "insert into reports (node, sequence, note, note_hash, log_index, acked_size, start_at, end_at, received_at)
+         values ('node-a', 1, 'a', $1, 0, 2, 1, 2, 3)",
+        1,
+    ),
+    (
+        "insert into reports (node, sequence, note, note_hash, log_index, acked_size, start_at, end_at, received_at)
+         values ('node-a', 2, 'b', $1, 1, 2, 1, 2, 3)",
+        2,
+    ),
+    ("insert into awaited_reports (log_index, note_hash, acked_size) values (2, $1, 3)", 3),
+    (
+        "insert into log_entries (log, idx, entry)
+         values ('reports', 0, 'report a'), ('reports', 1, 'report b'), ('reports', 2, 'report c')",
+        0,
+    ),
+    ("insert into log_entries (log, idx, entry) values ('record', 0, 'operator nordlicht -')", 0),
+];
+
+/// An entry of which nothing is known, and what comes to wait for its report.
+const LOST: (&str, u8) = ("insert into log_entries (log, idx, entry) values ('reports', 3, 'report d')", 0);
+const FOUND: (&str, u8) =
+    ("insert into awaited_reports (log_index, note_hash, acked_size) values (3, $1, 4)", 4);
+
+macro_rules! write_into {
+    ($pool:expr, $written:expr) => {
+        for (statement, byte) in $written {
+            let query = sqlx::query(statement);
+            let query = if statement.contains("$1") { query.bind(vec![byte; 32]) } else { query };
+            query.execute($pool).await.unwrap();
+        }
+    };
+}
+
+#[tokio::test]
+async fn entries_of_the_reports_log_become_those_of_their_reports_and_none_is_lost() {
+    let (sqlite, postgres) = (Database::sqlite(), Database::postgres().await);
+    std::fs::File::create(sqlite.url.strip_prefix("sqlite:").unwrap()).unwrap();
+    let of_sqlite = SqlitePool::connect(&sqlite.url).await.unwrap();
+    before("sqlite", "0060").await.run(&of_sqlite).await.unwrap();
+    write_into!(&of_sqlite, LOGGED.into_iter().chain([LOST]));
+    let of_postgres = PgPool::connect(&postgres.url).await.unwrap();
+    before("postgres", "0060").await.run(&of_postgres).await.unwrap();
+    write_into!(&of_postgres, LOGGED.into_iter().chain([LOST]));
+
+    for database in [&sqlite, &postgres] {
+        assert!(Store::open(&database.url).await.is_err(), "{}: an entry would be lost", database.url);
+    }
+    write_into!(&of_sqlite, [FOUND]);
+    write_into!(&of_postgres, [FOUND]);
+    of_sqlite.close().await;
+    of_postgres.close().await;
+    for database in [&sqlite, &postgres] {
+        let store = database.open().await;
+        let mut read = store.read().await.unwrap();
+        let entries = [1, 2, 3, 4].map(|byte| report_entry(Hash([byte; 32])));
+        assert_eq!(read.entries(Log::Reports, 0, 9).await.unwrap(), entries);
+        assert_eq!(read.entries(Log::Record, 0, 9).await.unwrap(), ["operator nordlicht -"]);
         drop(read);
         store.close().await;
     }

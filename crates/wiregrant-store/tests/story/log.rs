@@ -11,10 +11,10 @@ use wiregrant_store::{Log, Store, StoreError};
 use crate::support::{Database, at, id, on_both};
 
 fn entries(from: u64, count: u64) -> Vec<String> {
-    (from..from + count).map(|n| format!("report {n}")).collect()
+    (from..from + count).map(|n| format!("entry {n}")).collect()
 }
 
-/// The tree of `report 0`, `report 1`, …
+/// The tree of `entry 0`, `entry 1`, …
 fn tree(size: u64) -> MemoryTree {
     let mut tree = MemoryTree::new();
     entries(0, size).iter().for_each(|entry| tree.push(leaf_hash(entry.as_bytes())));
@@ -23,9 +23,9 @@ fn tree(size: u64) -> MemoryTree {
 
 async fn append(store: &Store, from: u64, count: u64) {
     let mut write = store.write().await.unwrap();
-    let appended = write.append(Log::Reports, &entries(from, count)).await.unwrap();
+    let appended = write.append(Log::Record, &entries(from, count)).await.unwrap();
     assert_eq!(appended.first_index, from);
-    write.put_checkpoint(Log::Reports, from + count, &format!("size {}", from + count)).await.unwrap();
+    write.put_checkpoint(Log::Record, from + count, &format!("size {}", from + count)).await.unwrap();
     write.commit().await.unwrap();
 }
 
@@ -39,7 +39,7 @@ async fn every_root_and_every_tile_are_those_of_the_tree() {
             append(&store, size, count).await;
             size += count;
             let mut write = store.write().await.unwrap();
-            let edge = write.edge(Log::Reports).await.unwrap();
+            let edge = write.edge(Log::Record).await.unwrap();
             assert_eq!((edge.size(), edge.root()), (size, whole.root_at(size).unwrap()));
         }
         assert_eq!(size, 66_100);
@@ -47,28 +47,28 @@ async fn every_root_and_every_tile_are_those_of_the_tree() {
         let mut read = store.read().await.unwrap();
         let some_of_each_level = tiles_for(size).filter(|tile| tile.level > 0 || tile.index % 97 < 2);
         for tile in some_of_each_level {
-            let hashes = read.tile(Log::Reports, tile).await.unwrap();
+            let hashes = read.tile(Log::Record, tile).await.unwrap();
             assert_eq!(hashes, transparency_log::HashSource::tile(&whole, tile).unwrap(), "{tile}");
         }
         let older = TileId { level: 0, index: 2, width: 7 };
         assert_eq!(
-            read.tile(Log::Reports, older).await.unwrap(),
+            read.tile(Log::Record, older).await.unwrap(),
             transparency_log::HashSource::tile(&whole, older).unwrap()
         );
         let beyond = TileId { level: 1, index: 1, width: 3 };
-        assert!(matches!(read.tile(Log::Reports, beyond).await, Err(StoreError::NotFound { .. })));
+        assert!(matches!(read.tile(Log::Record, beyond).await, Err(StoreError::NotFound { .. })));
 
-        assert_eq!(read.entries(Log::Reports, 255, 2).await.unwrap(), ["report 255", "report 256"]);
-        let bundle = read.bundle(Log::Reports, 1, TILE_WIDTH).await.unwrap();
-        assert_eq!((bundle.len(), bundle[3].as_slice()), (256, b"report 259".as_slice()));
-        assert!(matches!(read.bundle(Log::Reports, 258, 60).await, Err(StoreError::NotFound { .. })));
+        assert_eq!(read.entries(Log::Record, 255, 2).await.unwrap(), ["entry 255", "entry 256"]);
+        let bundle = read.bundle(Log::Record, 1, TILE_WIDTH).await.unwrap();
+        assert_eq!((bundle.len(), bundle[3].as_slice()), (256, b"entry 259".as_slice()));
+        assert!(matches!(read.bundle(Log::Record, 258, 60).await, Err(StoreError::NotFound { .. })));
 
-        let newest = read.newest_checkpoint(Log::Reports).await.unwrap();
+        let newest = read.newest_checkpoint(Log::Record).await.unwrap();
         assert_eq!(newest, Some((66_100, "size 66100".to_owned())));
-        assert_eq!(read.checkpoint_at(Log::Reports, 256).await.unwrap().as_deref(), Some("size 256"));
-        assert_eq!(read.checkpoint_at(Log::Reports, 258).await.unwrap(), None);
-        assert_eq!(read.log_size(Log::Record).await.unwrap(), 0, "the logs are two");
-        assert_eq!(read.newest_checkpoint(Log::Record).await.unwrap(), None);
+        assert_eq!(read.checkpoint_at(Log::Record, 256).await.unwrap().as_deref(), Some("size 256"));
+        assert_eq!(read.checkpoint_at(Log::Record, 258).await.unwrap(), None);
+        assert_eq!(read.log_size(Log::Reports).await.unwrap(), 0, "the logs are two");
+        assert_eq!(read.newest_checkpoint(Log::Reports).await.unwrap(), None);
     })
     .await;
 }
@@ -79,12 +79,12 @@ async fn an_old_acknowledgement_can_be_proven_again() {
         append(&store, 0, 700).await;
         let mut read = store.read().await.unwrap();
         let (index, size) = (300, 511);
-        let tiles = read.tiles(Log::Reports, &inclusion_tiles(index, size).unwrap()).await.unwrap();
+        let tiles = read.tiles(Log::Record, &inclusion_tiles(index, size).unwrap()).await.unwrap();
         let proof = inclusion_proof(index, size, &tiles).unwrap();
         let root = tree(size).root_at(size).unwrap();
-        verify_inclusion(&leaf_hash(b"report 300"), index, size, &proof, &root).unwrap();
+        verify_inclusion(&leaf_hash(b"entry 300"), index, size, &proof, &root).unwrap();
         let beyond = BTreeSet::from([TileId { level: 0, index: 2, width: 200 }]);
-        assert!(read.tiles(Log::Reports, &beyond).await.is_err());
+        assert!(read.tiles(Log::Record, &beyond).await.is_err());
     })
     .await;
 }
@@ -94,20 +94,20 @@ async fn what_was_not_committed_has_not_happened_and_what_was_is_there_after_a_c
     on_both(|store, url| async move {
         append(&store, 0, 255).await;
         let mut dropped = store.write().await.unwrap();
-        dropped.append(Log::Reports, &entries(900, 300)).await.unwrap();
+        dropped.append(Log::Record, &entries(900, 300)).await.unwrap();
         dropped.insert_operator(&id("nobody"), None, at(1)).await.unwrap();
         drop(dropped);
         append(&store, 255, 2).await;
 
         // Neither handle is closed in order, as when a process is killed.
         let mut unfinished = store.write().await.unwrap();
-        unfinished.append(Log::Reports, &entries(900, 1)).await.unwrap();
+        unfinished.append(Log::Record, &entries(900, 1)).await.unwrap();
         drop((unfinished, store));
 
         let reopened = Store::open(&url).await.unwrap();
         let mut read = reopened.read().await.unwrap();
         assert_eq!(read.operator(&id("nobody")).await.unwrap(), None);
-        assert_eq!(read.entries(Log::Reports, 0, 1_000).await.unwrap(), entries(0, 257));
+        assert_eq!(read.entries(Log::Record, 0, 1_000).await.unwrap(), entries(0, 257));
         drop(read);
         append(&reopened, 257, 1).await;
         reopened.close().await;
@@ -125,7 +125,7 @@ async fn an_edge_is_read_anew_after_another_process_has_appended() {
             size += count;
         }
         for handle in [&store, &other] {
-            let edge = handle.write().await.unwrap().edge(Log::Reports).await.unwrap();
+            let edge = handle.write().await.unwrap().edge(Log::Record).await.unwrap();
             assert_eq!(edge.root(), tree(size).root_at(size).unwrap());
         }
         other.close().await;
@@ -205,19 +205,19 @@ async fn a_caller_that_gives_up_at_any_point_leaves_the_next_one_a_sound_log() {
         for attempt in 0..60 {
             let write = async {
                 let mut write = store.write().await.unwrap();
-                let appended = write.append(Log::Reports, &entries(size, 30)).await.unwrap();
+                let appended = write.append(Log::Record, &entries(size, 30)).await.unwrap();
                 write.commit().await.unwrap();
                 appended
             };
             let given_up = tokio::time::timeout(Duration::from_micros(attempt * 40), write).await.is_err();
             let mut write = store.write().await.unwrap();
-            let edge = write.edge(Log::Reports).await.unwrap();
+            let edge = write.edge(Log::Record).await.unwrap();
             // Who gave up while it was committed does not know: all of it happened, or nothing.
             assert!(edge.size() == size + 30 || (given_up && edge.size() == size), "attempt {attempt}");
             size = edge.size();
         }
         assert_eq!(
-            store.read().await.unwrap().entries(Log::Reports, 0, 5_000).await.unwrap(),
+            store.read().await.unwrap().entries(Log::Record, 0, 5_000).await.unwrap(),
             entries(0, size)
         );
         append(&store, size, 1).await;

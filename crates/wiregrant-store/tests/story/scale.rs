@@ -2,12 +2,13 @@
 
 use wiregrant_core::Bytes;
 use wiregrant_core::api::NodeState;
+use wiregrant_core::record::report_entry;
 use wiregrant_core::usage_report::{Backend, Usage};
 use wiregrant_store::{Change, Location, Log, NewNode, Report, RequestNonce, Store, Stretch, UsageAdded};
 
 use crate::support::{Database, at, id, on_both};
 
-async fn with_nodes(store: &Store) {
+pub async fn with_nodes(store: &Store) {
     let mut write = store.write().await.unwrap();
     write.insert_operator(&id("nordlicht"), None, at(1)).await.unwrap();
     write.insert_operator(&id("suedwind"), None, at(1)).await.unwrap();
@@ -107,9 +108,6 @@ async fn many_nodes_stand_and_report_in_one_answer() {
         with_nodes(&store).await;
         let mut write = store.write().await.unwrap();
         assert_eq!(write.size(Log::Reports), 0);
-        let entries = ["report 1", "report 2"].map(str::to_owned);
-        let appended = write.append(Log::Reports, &entries).await.unwrap();
-        assert_eq!((write.size(Log::Reports), appended.tiles.len()), (2, 1));
         let report = |sequence: u64| Report {
             node: id("node-a"),
             sequence,
@@ -123,7 +121,11 @@ async fn many_nodes_stand_and_report_in_one_answer() {
             end_at: at(2),
             received_at: at(3),
         };
+        let entries = [report(1), report(2)].map(|report| report_entry(report.note_hash));
+        let appended = write.append(Log::Reports, &entries).await.unwrap();
+        assert_eq!((write.size(Log::Reports), appended.tiles.len()), (2, 1));
         write.insert_reports(&[report(1), report(2)]).await.unwrap();
+        assert_eq!(write.entries(Log::Reports, 0, 9).await.unwrap(), entries);
         write.set_node_state(&id("node-c"), NodeState::Frozen).await.unwrap();
         write.touch_last_seen(&[id("node-a"), id("node-x")], at(77)).await.unwrap();
         write.commit_at_leisure().await.unwrap();

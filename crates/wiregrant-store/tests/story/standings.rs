@@ -1,6 +1,7 @@
 //! What closing an epoch asks of all nodes at once.
 
 use transparency_log::Hash;
+use wiregrant_core::record::report_entry;
 use wiregrant_core::usage_report::Backend;
 use wiregrant_core::{Bytes, Sats};
 use wiregrant_store::{AdjustmentRow, Grant, Location, Log, NewNode, Report, Standing, Store, Write};
@@ -38,7 +39,8 @@ async fn two_nodes(write: &mut Write) {
 /// A report with its entry; `label` is the epoch of the grant.
 async fn report(write: &mut Write, node: &str, sequence: u64, label: Option<u64>) {
     let note = format!("{node} {sequence}");
-    let appended = write.append(Log::Reports, &[format!("report {note}")]).await.unwrap();
+    let entry = report_entry(Hash::of(note.as_bytes()));
+    let appended = write.append(Log::Reports, &[entry]).await.unwrap();
     let report = Report {
         node: id(node),
         sequence,
