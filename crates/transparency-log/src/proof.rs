@@ -294,51 +294,59 @@ fn subtrees(range: &Range<u64>) -> impl Iterator<Item = Subtree> + use<> {
     })
 }
 
-/// Subtrees of a tree of `size` leaves that were hashed already, with the tiles that were read for them.
+/// Subtrees of a tree of `size` leaves, each hashed once, with the tiles that were read for them.
 pub(crate) struct Subtrees<'a, S> {
     size: u64,
     source: &'a S,
-    tiles: BTreeMap<TileId, Vec<Hash>>,
-    /// By the leaves where they begin and end.
-    hashed: BTreeMap<(u64, u64), Hash>,
+    /// The rows of each tile, from its hashes upwards: each has the roots of the perfect subtrees of twice as many of them.
+    tiles: BTreeMap<TileId, Vec<Vec<Hash>>>,
+    /// Those that are not perfect, which only the right edge has, by the leaves where they begin and end.
+    uneven: BTreeMap<(u64, u64), Hash>,
 }
 
 impl<'a, S: HashSource> Subtrees<'a, S> {
     /// None of them yet.
     pub(crate) fn new(size: u64, source: &'a S) -> Self {
-        Self { size, source, tiles: BTreeMap::new(), hashed: BTreeMap::new() }
+        Self { size, source, tiles: BTreeMap::new(), uneven: BTreeMap::new() }
     }
 
     /// Merkle tree hash of a range that is a subtree (RFC 9162, 2.1.1). At most 63 deep.
     pub(crate) fn hash(&mut self, range: &Range<u64>) -> Result<Hash, S::Error> {
         let leaves = range.end - range.start;
-        if leaves.is_power_of_two() && leaves.ilog2().is_multiple_of(8) {
-            return self.stored(&Subtree { height: leaves.ilog2(), start: range.start });
+        if leaves.is_power_of_two() {
+            return self.perfect(&Subtree { height: leaves.ilog2(), start: range.start });
         }
         let key = (range.start, range.end);
-        if let Some(hash) = self.hashed.get(&key) {
+        if let Some(hash) = self.uneven.get(&key) {
             return Ok(*hash);
         }
         let middle = range.start + split(leaves);
         let hash = node_hash(&self.hash(&(range.start..middle))?, &self.hash(&(middle..range.end))?);
-        self.hashed.insert(key, hash);
+        self.uneven.insert(key, hash);
         Ok(hash)
     }
 
-    /// A hash that stands in a tile.
-    fn stored(&mut self, subtree: &Subtree) -> Result<Hash, S::Error> {
-        let (tile, row) = subtree.in_tile(self.size);
-        if let Some(hashes) = self.tiles.get(&tile) {
-            return Ok(hashes[row.start]);
+    fn perfect(&mut self, subtree: &Subtree) -> Result<Hash, S::Error> {
+        let (tile, hashes) = subtree.in_tile(self.size);
+        let within = usize::try_from(subtree.height % 8).expect("below 8");
+        if !self.tiles.contains_key(&tile) {
+            let rows = rows(tile, self.source.tile(tile)?)?;
+            self.tiles.insert(tile, rows);
         }
-        let hashes = self.source.tile(tile)?;
-        if hashes.len() != usize::from(tile.width) {
-            return Err(LogError::TileWidth { tile: tile.path(), found: hashes.len() }.into());
-        }
-        let hash = hashes[row.start];
-        self.tiles.insert(tile, hashes);
-        Ok(hash)
+        Ok(self.tiles[&tile][within][hashes.start >> within])
     }
+}
+
+fn rows(tile: TileId, hashes: Vec<Hash>) -> Result<Vec<Vec<Hash>>, LogError> {
+    if hashes.len() != usize::from(tile.width) {
+        return Err(LogError::TileWidth { tile: tile.path(), found: hashes.len() });
+    }
+    let mut rows = vec![hashes];
+    for height in 0..7 {
+        let row = rows[height].chunks_exact(2).map(|pair| node_hash(&pair[0], &pair[1])).collect();
+        rows.push(row);
+    }
+    Ok(rows)
 }
 
 fn tiles_of(ranges: &[Range<u64>], size: u64) -> BTreeSet<TileId> {

@@ -22,6 +22,8 @@ pub const MAX_PROOF_BYTES: usize = 1 << 20;
 pub const MAX_PROOF_HASHES: usize = 63;
 
 const FIRST_LINE: &str = "c2sp.org/tlog-proof@v1\n";
+/// A hash in base64, and the end of its line.
+const LINE_BYTES: usize = 45;
 
 /// That an entry is in a log, not yet verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +108,8 @@ impl<S: HashSource> Paths<'_, S> {
         let [left, right] = [within.start..middle, middle..within.end];
         for (down, beside) in [(&left, &right), (&right, &left)] {
             if self.entries.start < down.end && down.start < self.entries.end {
-                let mut line = self.subtrees.hash(beside)?.to_string();
+                let mut line = String::with_capacity(LINE_BYTES);
+                BASE64.encode_append(&self.subtrees.hash(beside)?.0, &mut line);
                 line.push('\n');
                 self.beside.push(line);
                 self.descend(down)?;

@@ -75,6 +75,8 @@ pub struct Signed<T> {
     text_bytes: usize,
     /// The note's one signature line, read.
     signature: NoteSignature,
+    /// SHA-256 of the note: it is asked for again and again.
+    hash: Hash,
 }
 
 impl<T: NoteText> Signed<T> {
@@ -86,7 +88,7 @@ impl<T: NoteText> Signed<T> {
         let note = key.sign_note(&content.text()).map_err(|e| FactError::Signature(e.to_string()))?;
         within_limit::<T>(&note)?;
         let (text, signature) = taken_apart(&note)?;
-        Ok(Self { content, text_bytes: text.len(), signature, note })
+        Ok(Self { content, text_bytes: text.len(), signature, hash: Hash::of(note.as_bytes()), note })
     }
 
     /// Reads a note and checks its form, but no signature: see [`Self::verified_by`].
@@ -105,7 +107,8 @@ impl<T: NoteText> Signed<T> {
     pub fn read(note: String) -> Result<Self, FactError> {
         within_limit::<T>(&note)?;
         let (text, signature) = taken_apart(&note)?;
-        Ok(Self { content: T::from_text(text)?, text_bytes: text.len(), signature, note })
+        let (content, hash) = (T::from_text(text)?, Hash::of(note.as_bytes()));
+        Ok(Self { content, text_bytes: text.len(), signature, hash, note })
     }
 
     /// Checks the one signature, strictly.
@@ -132,7 +135,7 @@ impl<T: NoteText> Signed<T> {
     /// SHA-256 over all bytes of the note.
     #[must_use]
     pub fn hash(&self) -> Hash {
-        Hash::of(self.note.as_bytes())
+        self.hash
     }
 
     /// The content, without its note.

@@ -87,7 +87,7 @@ pub fn rows() -> Result<Vec<Row>> {
     let [adds_to_sqlite, adds_to_postgres] = rows.as_slice() else {
         bail!("two rows of appending, not {}", rows.len())
     };
-    let log_adds = [adds_to_sqlite, adds_to_postgres].map(|row| row.value.saturating_sub(row.against_value));
+    let log_adds = [adds_to_sqlite, adds_to_postgres].map(|row| row.value);
     {
         let raw = insert_into_sqlite(folder.path())?;
         let data = folder.path().join("sqlite");
