@@ -99,10 +99,9 @@ pub async fn append(write: &mut Write, log: Log, key: &SigningKey, entries: &[St
             return Err(Failure::internal(why));
         }
     }
-    let appended = write.append(log, entries).await?;
+    let sign = |size, root| checkpoint(key, size, root);
+    let (appended, checkpoint) = write.append_signed(log, entries, sign).await?;
     let size = appended.edge.size();
-    let checkpoint = checkpoint(key, size, appended.edge.root())?;
-    write.put_checkpoint(log, size, &checkpoint).await?;
     Ok(Signed { first_index: appended.first_index, size, checkpoint, tiles: appended.tiles })
 }
 

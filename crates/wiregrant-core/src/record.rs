@@ -1,6 +1,7 @@
 //! The entries of the two public logs: one line each.
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::str::FromStr;
 
 use transparency_log::{Hash, Verifier};
@@ -12,10 +13,16 @@ use crate::{BatchId, FactError, GrantId, NodeId, OperatorId, Sats};
 /// The most bytes an entry may have.
 pub const MAX_ENTRY_BYTES: usize = 1_000;
 
+/// `report `, and a hash in padded base64.
+const REPORT_ENTRY_BYTES: usize = 51;
+
 /// The entry of the reports log for the note with this hash. It names no node: that would be a trace of when one was up.
 #[must_use]
 pub fn report_entry(note: Hash) -> String {
-    format!("report {note}")
+    // One for each report: it is made without growing.
+    let mut entry = String::with_capacity(REPORT_ENTRY_BYTES);
+    write!(entry, "report {note}").expect("a string takes all");
+    entry
 }
 
 /// Reads an entry of the reports log.

@@ -9,7 +9,7 @@ use wiregrant_core::record::{MAX_ENTRY_BYTES, report_entry};
 
 use crate::column::{bigint, column};
 use crate::many_rows::{ManyRows, Values};
-use crate::session::db;
+use crate::session::{LogHead, Transaction, db};
 use crate::{Read, StoreError, Write};
 
 /// Which log.
@@ -60,6 +60,22 @@ pub struct Appended {
     pub tiles: BTreeMap<TileId, Vec<Hash>>,
 }
 
+/// A log with entries that are not written yet.
+struct Grown {
+    appended: Appended,
+    /// Of its edge.
+    root: Hash,
+    /// The roots of the tiles they completed.
+    subtrees: Vec<Root>,
+}
+
+/// The root of a full tile, where the hashes of the level above it stand.
+struct Root {
+    level: i64,
+    index: i64,
+    hash: Hash,
+}
+
 impl Write {
     /// The log's right edge, with what this transaction has appended.
     ///
@@ -93,6 +109,37 @@ impl Write {
     /// # Errors
     /// [`StoreError::TooLarge`] for a longer entry; [`StoreError::Refused`] for an empty one; as [`Write::edge`].
     pub async fn append(&mut self, log: Log, entries: &[String]) -> Result<Appended, StoreError> {
+        let grown = self.grown(log, entries).await?;
+        if log == Log::Record {
+            self.insert_entries(grown.appended.first_index, entries).await?;
+        }
+        self.insert_subtrees(log, &grown.subtrees).await?;
+        self.move_head(log, &grown).await?;
+        Ok(self.took(log, grown))
+    }
+
+    /// As [`Self::append`], with the checkpoint that `sign` makes of the log's new size and root: in fewer steps than with
+    /// [`Self::put_checkpoint`] after it, because whoever reports waits for each.
+    ///
+    /// # Errors
+    /// As [`Self::append`] and [`Self::put_checkpoint`]; what `sign` says.
+    pub async fn append_signed<E: From<StoreError>>(
+        &mut self,
+        log: Log,
+        entries: &[String],
+        sign: impl FnOnce(u64, Hash) -> Result<String, E>,
+    ) -> Result<(Appended, String), E> {
+        let grown = self.grown(log, entries).await?;
+        let checkpoint = sign(grown.appended.edge.size(), grown.root)?;
+        if log == Log::Record {
+            self.insert_entries(grown.appended.first_index, entries).await?;
+        }
+        self.move_head_signed(log, &grown, &checkpoint).await?;
+        Ok((self.took(log, grown), checkpoint))
+    }
+
+    /// The log as it will be with these entries.
+    async fn grown(&mut self, log: Log, entries: &[String]) -> Result<Grown, StoreError> {
         if let Some(entry) = entries.iter().find(|entry| entry.len() > MAX_ENTRY_BYTES) {
             let (found, limit) = (entry.len() as u64, MAX_ENTRY_BYTES as u64);
             return Err(StoreError::TooLarge { what: "bytes of a log entry", found, limit });
@@ -107,18 +154,21 @@ impl Write {
                 let above = completed.get(position + 1).map(|tile| &tile.hashes);
                 let above = above.or_else(|| edge.levels().get(usize::from(tile.level) + 1));
                 let root = above.and_then(|hashes| hashes.last()).expect("a full tile has a root above it");
-                subtrees.push((tile.level + 1, tile.index, *root));
+                let index = bigint("tile index", tile.index)?;
+                subtrees.push(Root { level: i64::from(tile.level) + 1, index, hash: *root });
             }
             tiles.extend(completed.into_iter().map(|tile| (tile.id(), tile.hashes)));
         }
         tiles.extend(edge.partial_tiles().map(|(tile, hashes)| (tile, hashes.to_vec())));
-        if log == Log::Record {
-            self.insert_entries(first_index, entries).await?;
-        }
-        self.insert_subtrees(log, &subtrees).await?;
-        self.move_head(log, &edge).await?;
-        self.edges[log.position()] = Some(edge.clone());
-        Ok(Appended { first_index, edge, tiles })
+        let root = edge.root();
+        Ok(Grown { appended: Appended { first_index, edge, tiles }, root, subtrees })
+    }
+
+    fn took(&mut self, log: Log, grown: Grown) -> Appended {
+        let Grown { appended, root, .. } = grown;
+        self.heads[log.position()] = LogHead { size: appended.edge.size(), root };
+        self.edges[log.position()] = Some(appended.edge.clone());
+        appended
     }
 
     async fn insert_entries(&mut self, first: u64, entries: &[String]) -> Result<(), StoreError> {
@@ -134,23 +184,22 @@ impl Write {
         rows.insert(&mut self.transaction).await
     }
 
-    async fn insert_subtrees(&mut self, log: Log, subtrees: &[(u8, u64, Hash)]) -> Result<(), StoreError> {
-        let indices = subtrees.iter().map(|(_, index, _)| bigint("tile index", *index));
+    async fn insert_subtrees(&mut self, log: Log, subtrees: &[Root]) -> Result<(), StoreError> {
         let rows = ManyRows {
             insert: "insert into log_subtrees (log, level, idx, hash)",
             columns: vec![
                 Values::Text(vec![log.as_str(); subtrees.len()]),
-                Values::Number(subtrees.iter().map(|(level, ..)| i64::from(*level)).collect()),
-                Values::Number(indices.collect::<Result<_, _>>()?),
-                Values::Bytes(subtrees.iter().map(|(.., hash)| hash.0.as_slice()).collect()),
+                Values::Number(subtrees.iter().map(|root| root.level).collect()),
+                Values::Number(subtrees.iter().map(|root| root.index).collect()),
+                Values::Bytes(subtrees.iter().map(|root| root.hash.0.as_slice()).collect()),
             ],
             on_conflict: "",
         };
         rows.insert(&mut self.transaction).await
     }
 
-    async fn move_head(&mut self, log: Log, edge: &Edge) -> Result<(), StoreError> {
-        let (size, root) = (bigint("log size", edge.size())?, edge.root());
+    async fn move_head(&mut self, log: Log, grown: &Grown) -> Result<(), StoreError> {
+        let size = bigint("log size", grown.appended.edge.size())?;
         db!(self, connection => sqlx::query(
             "update log_heads
                 set size = $2, root = $3
@@ -158,12 +207,62 @@ impl Write {
         )
         .bind(log.as_str())
         .bind(size)
-        .bind(root.0.as_slice())
+        .bind(grown.root.0.as_slice())
         .execute(connection)
         .await
         .map(drop))?;
-        let head = &mut self.heads[log.position()];
-        (head.size, head.root) = (edge.size(), root);
+        Ok(())
+    }
+
+    /// The head, the checkpoint at it and, on PostgreSQL, the subtrees in one message to the database.
+    async fn move_head_signed(&mut self, log: Log, grown: &Grown, note: &str) -> Result<(), StoreError> {
+        let Grown { appended, root, subtrees } = grown;
+        let size = bigint("log size", appended.edge.size())?;
+        if matches!(self.transaction, Transaction::Sqlite(_)) {
+            self.insert_subtrees(log, subtrees).await?;
+        }
+        match &mut self.transaction {
+            Transaction::Sqlite(transaction) => {
+                // SQLite takes statements one after the other, with the values of all of them.
+                sqlx::query(
+                    "update log_heads
+                        set size = $2, root = $3
+                      where log = $1;
+                     insert into checkpoints (log, size, note)
+                     values ($1, $2, $4)",
+                )
+                .bind(log.as_str())
+                .bind(size)
+                .bind(root.0.as_slice())
+                .bind(note)
+                .execute(&mut **transaction)
+                .await?;
+            }
+            Transaction::Postgres(transaction) => {
+                sqlx::query(
+                    "with head as (
+                         update log_heads
+                            set size = $2, root = $3
+                          where log = $1
+                     ), roots as (
+                         insert into log_subtrees (log, level, idx, hash)
+                         select $1, r.level, r.idx, r.hash
+                           from unnest($5::bigint[], $6::bigint[], $7::bytea[]) as r (level, idx, hash)
+                     )
+                     insert into checkpoints (log, size, note)
+                     values ($1, $2, $4)",
+                )
+                .bind(log.as_str())
+                .bind(size)
+                .bind(root.0.as_slice())
+                .bind(note)
+                .bind(subtrees.iter().map(|root| root.level).collect::<Vec<_>>())
+                .bind(subtrees.iter().map(|root| root.index).collect::<Vec<_>>())
+                .bind(subtrees.iter().map(|root| root.hash.0.as_slice()).collect::<Vec<_>>())
+                .execute(&mut **transaction)
+                .await?;
+            }
+        }
         Ok(())
     }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use transparency_log::{
-    MemoryTree, TILE_WIDTH, TileId, inclusion_proof, inclusion_tiles, leaf_hash, tiles_for, verify_inclusion,
+    Hash, MemoryTree, TILE_WIDTH, TileId, inclusion_proof, inclusion_tiles, leaf_hash, tiles_for,
+    verify_inclusion,
 };
 use wiregrant_store::{Log, Store, StoreError};
 
@@ -23,9 +24,10 @@ fn tree(size: u64) -> MemoryTree {
 
 async fn append(store: &Store, from: u64, count: u64) {
     let mut write = store.write().await.unwrap();
-    let appended = write.append(Log::Record, &entries(from, count)).await.unwrap();
+    let sign = |size, root: Hash| Ok::<_, StoreError>(format!("size {size}, root {root}"));
+    let (appended, checkpoint) = write.append_signed(Log::Record, &entries(from, count), sign).await.unwrap();
     assert_eq!(appended.first_index, from);
-    write.put_checkpoint(Log::Record, from + count, &format!("size {}", from + count)).await.unwrap();
+    assert_eq!(checkpoint, format!("size {}, root {}", from + count, appended.edge.root()));
     write.commit().await.unwrap();
 }
 
@@ -64,8 +66,10 @@ async fn every_root_and_every_tile_are_those_of_the_tree() {
         assert!(matches!(read.bundle(Log::Record, 258, 60).await, Err(StoreError::NotFound { .. })));
 
         let newest = read.newest_checkpoint(Log::Record).await.unwrap();
-        assert_eq!(newest, Some((66_100, "size 66100".to_owned())));
-        assert_eq!(read.checkpoint_at(Log::Record, 256).await.unwrap().as_deref(), Some("size 256"));
+        let root = |size| whole.root_at(size).unwrap();
+        assert_eq!(newest, Some((66_100, format!("size 66100, root {}", root(66_100)))));
+        let older = read.checkpoint_at(Log::Record, 256).await.unwrap();
+        assert_eq!(older, Some(format!("size 256, root {}", root(256))));
         assert_eq!(read.checkpoint_at(Log::Record, 258).await.unwrap(), None);
         assert_eq!(read.log_size(Log::Reports).await.unwrap(), 0, "the logs are two");
         assert_eq!(read.newest_checkpoint(Log::Reports).await.unwrap(), None);

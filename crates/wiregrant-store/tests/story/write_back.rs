@@ -49,8 +49,14 @@ async fn what_was_committed_reaches_the_file_while_others_read_and_the_log_stays
     store.write_back().await.unwrap();
     assert_eq!(reads.setting("a").await.unwrap().as_deref(), Some("before"));
     drop(reads);
-    store.write_back().await.unwrap();
-    assert_eq!(in_the_file_alone(&file).await.as_deref(), Some("after"));
+    // Its transaction ends in a moment.
+    let until_moved = async {
+        while in_the_file_alone(&file).await.as_deref() != Some("after") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            store.write_back().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), until_moved).await.expect("the last reader has gone");
 
     // A long log is moved in the writers' own queue: whoever writes just now is waited for, and where it is short is not.
     let mut write = store.write().await.unwrap();
