@@ -262,7 +262,7 @@ impl ControlPlane {
         // Another replica may have been started with the same keys folder a moment ago.
         if write.setting(SETTING_LOG_KEY).await?.as_ref() != Some(&vkey) {
             let entry = RecordEntry::Key { role: KeyRole::Log, vkey: vkey.clone() }.to_string();
-            recording::append(&mut write, Log::Record, &self.keys.record, &[entry]).await.map_err(failed)?;
+            recording::append(&mut write, Log::Record, &self.keys, &[entry]).await.map_err(failed)?;
             write.put_setting(SETTING_LOG_KEY, &vkey).await?;
             write.commit().await?;
         }

@@ -53,7 +53,7 @@ async fn wait(error: &wiregrant_store::StoreError) -> Option<Changes> {
 fn heard(plane: &ControlPlane, change: &Change) {
     match change {
         Change::Node(node) => plane.changes.of(node),
-        Change::Log => plane.publish.notify_one(),
+        Change::Record => plane.publish.notify_one(),
         Change::Anything => {
             plane.changes.of_all();
             plane.publish.notify_one();

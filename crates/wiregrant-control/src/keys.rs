@@ -11,6 +11,7 @@ use transparency_log::{Hash, LogError, SigningKey};
 use wiregrant_core::note::Origin;
 use wiregrant_core::record::KeyRole;
 use wiregrant_core::{NodeId, WireGuardPrivateKey};
+use wiregrant_store::Log;
 
 use crate::file::{self, Readers};
 use crate::random;
@@ -135,6 +136,15 @@ impl Keys {
             }
         }
         Self::open(folder, origin)
+    }
+
+    /// The key that signs a log's checkpoints, by that log's name.
+    #[must_use]
+    pub fn of_log(&self, log: Log) -> &SigningKey {
+        match log {
+            Log::Record => &self.record,
+            Log::Reports => &self.reports,
+        }
     }
 
     /// Opens the keys in `folder`.

@@ -117,9 +117,9 @@ async fn open(
     opened.held = held.len() as u64;
     entries.extend(held);
     let entries: Vec<String> = entries.iter().map(ToString::to_string).collect();
-    recording::append(&mut write, Log::Record, &after.record, &entries).await.map_err(failed)?;
-    write.put_setting(SETTING_ORIGIN, origin.as_str()).await?;
     write.put_setting(SETTING_LOG_KEY, &after.record.verifier().to_string()).await?;
+    recording::append(&mut write, Log::Record, &after, &entries).await.map_err(failed)?;
+    write.put_setting(SETTING_ORIGIN, origin.as_str()).await?;
     write.put_setting(SETTING_STATEMENT_KEY, &after.statement.verifier().to_string()).await?;
     write.put_setting(SETTING_ORIGIN_ENDED, &now.unix_seconds().to_string()).await?;
     write.put_setting(SETTING_BEHIND, "").await?;

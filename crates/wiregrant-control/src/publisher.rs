@@ -72,7 +72,7 @@ impl From<Failure> for PublishError {
     }
 }
 
-/// Publishes after every commit, and now and then without one, until told to stop.
+/// Publishes whenever the record has grown, and now and then without that, until told to stop.
 pub async fn run(plane: Shared) {
     let mut stopped = std::pin::pin!(plane.stopped());
     loop {

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use transparency_log::{Checkpoint, Hash, SigningKey, TileId, Verifier};
+use transparency_log::{Checkpoint, Hash, SigningKey, TileId};
 use wiregrant_core::record::RecordEntry;
 use wiregrant_store::{Log, Write};
 
 use crate::control_plane::{ControlPlane, SETTING_LOG_KEY, SETTING_STATEMENT_KEY};
 use crate::error::{Answer, Failure};
+use crate::keys::Keys;
 
 /// A transaction under way. Dropped without [`Self::commit`], nothing has happened.
 pub struct Recording<'a> {
@@ -53,14 +54,17 @@ impl<'a> Recording<'a> {
                 return Err(Failure::internal(why));
             }
             let entries: Vec<String> = self.entries.iter().map(ToString::to_string).collect();
-            append(&mut self.write, Log::Record, &self.plane.keys.record, &entries).await?;
+            append(&mut self.write, Log::Record, &self.plane.keys, &entries).await?;
         }
         let changes_pages = self.entries.iter().any(is_on_a_page);
         self.write.commit().await?;
         if changes_pages {
             self.plane.pages_are_stale.store(true, Ordering::SeqCst);
         }
-        self.plane.publish.notify_one();
+        // What is public follows from the record: reports are, from when a statement names them.
+        if !self.entries.is_empty() {
+            self.plane.publish.notify_one();
+        }
         Ok(())
     }
 }
@@ -91,16 +95,14 @@ pub struct Signed {
 ///
 /// # Errors
 /// `busy` or `internal`.
-pub async fn append(write: &mut Write, log: Log, key: &SigningKey, entries: &[String]) -> Answer<Signed> {
-    if let Some(in_force) = write.setting(SETTING_LOG_KEY).await? {
-        let in_force: Verifier = in_force.parse().map_err(Failure::internal)?;
-        if in_force.public_key() != key.verifier().public_key() {
-            let why = "another log key is in use by now; copy keys/log.key and start this replica again";
-            return Err(Failure::internal(why));
-        }
-    }
-    let sign = |size, root| checkpoint(key, size, root);
-    let (appended, checkpoint) = write.append_signed(log, entries, sign).await?;
+pub async fn append(write: &mut Write, log: Log, keys: &Keys, entries: &[String]) -> Answer<Signed> {
+    let in_force = keys.record.verifier().to_string();
+    let sign = |size, root| checkpoint(keys.of_log(log), size, root);
+    let grown = write.append_signed(log, entries, (SETTING_LOG_KEY, &in_force), sign).await?;
+    let (appended, checkpoint) = grown.ok_or_else(|| {
+        let why = "another log key is in use by now; copy keys/log.key and start this replica again";
+        Failure::internal(why)
+    })?;
     let size = appended.edge.size();
     Ok(Signed { first_index: appended.first_index, size, checkpoint, tiles: appended.tiles })
 }

@@ -56,8 +56,8 @@ impl Lead {
 pub enum Change {
     /// A node's desired state.
     Node(NodeId),
-    /// A log grew.
-    Log,
+    /// The record grew.
+    Record,
     /// Nobody knows what: the connection was lost for a while, so look at everything.
     Anything,
 }
@@ -76,7 +76,7 @@ impl Changes {
                 return Ok(Change::Anything);
             };
             match notification.channel() {
-                LOGS => return Ok(Change::Log),
+                LOGS => return Ok(Change::Record),
                 // A trigger of ours wrote it, so it is a node's id.
                 _ => {
                     if let Ok(node) = notification.payload().parse() {

@@ -48,7 +48,7 @@ const RAW_ROWS_A_TRANSACTION: u64 = 1_000;
 
 /// An engine and what it is held to, in reports a second: one a request, and 100 a request.
 struct Engine {
-    cases: [&'static str; 8],
+    cases: [&'static str; 9],
     bars: [u64; 2],
 }
 
@@ -59,9 +59,10 @@ const SQLITE: Engine = Engine {
         "SQLite, 100 a request",
         "SQLite, 100 a request, against its raw insert",
         "SQLite, p99 of an acknowledgement at 170 reports/s",
-        "SQLite, what the log adds to a report",
+        "SQLite, what the log adds to a report, 100 a request",
         "SQLite, 100 a request, against raw verify_strict",
         "SQLite, the database a report",
+        "SQLite, what the log adds to a report, one a request",
     ],
     bars: [4_000, 8_000],
 };
@@ -72,9 +73,10 @@ const POSTGRES: Engine = Engine {
         "PostgreSQL, 100 a request",
         "PostgreSQL, 100 a request, against its raw insert",
         "PostgreSQL, p99 of an acknowledgement at 170 reports/s",
-        "PostgreSQL, what the log adds to a report",
+        "PostgreSQL, what the log adds to a report, 100 a request",
         "PostgreSQL, 100 a request, against raw verify_strict",
         "PostgreSQL, the database a report",
+        "PostgreSQL, what the log adds to a report, one a request",
     ],
     bars: [3_000, 6_000],
 };
@@ -84,17 +86,24 @@ pub fn rows() -> Result<Vec<Row>> {
     let folder = tempfile::Builder::new().prefix("wgt-ingest-").tempdir()?;
     let verified = verify_strict()?;
     let mut rows = measured::append()?;
-    let [adds_to_sqlite, adds_to_postgres] = rows.as_slice() else {
-        bail!("two rows of appending, not {}", rows.len())
+    let log_adds: Vec<u64> = rows.iter().map(|row| row.value).collect();
+    let [sqlite_hundreds, postgres_hundreds, sqlite_one, postgres_one] = log_adds[..] else {
+        bail!("four rows of appending, not {}", rows.len())
     };
-    let log_adds = [adds_to_sqlite, adds_to_postgres].map(|row| row.value);
     {
         let raw = insert_into_sqlite(folder.path())?;
         let data = folder.path().join("sqlite");
         let database = format!("sqlite:{}", data.join("wiregrant.db").display());
         let file = data.join("wiregrant.db");
         let size = || Ok(std::fs::metadata(&file)?.len());
-        rows.extend(measure(&programs, &data, &database, &SQLITE, (raw, verified, log_adds[0]), &size)?);
+        rows.extend(measure(
+            &programs,
+            &data,
+            &database,
+            &SQLITE,
+            (raw, verified, [sqlite_one, sqlite_hundreds]),
+            &size,
+        )?);
     }
     let server = Postgres::start(Sync::Durable)?;
     let raw = insert_into_postgres(&server, folder.path())?;
@@ -104,7 +113,14 @@ pub fn rows() -> Result<Vec<Row>> {
         let mut question = server.psql("ingest")?;
         Ok(process::run(question.args(["-At", "-c", "select pg_database_size('ingest')"]))?.trim().parse()?)
     };
-    rows.extend(measure(&programs, &data, &database, &POSTGRES, (raw, verified, log_adds[1]), &size)?);
+    rows.extend(measure(
+        &programs,
+        &data,
+        &database,
+        &POSTGRES,
+        (raw, verified, [postgres_one, postgres_hundreds]),
+        &size,
+    )?);
     Ok(rows)
 }
 
@@ -113,7 +129,7 @@ fn measure(
     data: &Path,
     database: &str,
     engine: &Engine,
-    (raw, verified, log_adds): (u64, u64, u64),
+    (raw, verified, [adds_to_one, adds_to_hundreds]): (u64, u64, [u64; 2]),
     size: &dyn Fn() -> Result<u64>,
 ) -> Result<Vec<Row>> {
     let mut control = LocalControl::start(&programs.control, data, database)?;
@@ -158,8 +174,16 @@ fn measure(
             "ingest",
             cases[5],
             "ns more a report",
-            (log_adds, whole),
+            (adds_to_hundreds, whole),
             "the time in which one came in, 100 a request, ns",
+            50,
+        ),
+        Row::at_most(
+            "ingest",
+            cases[8],
+            "ns more a report",
+            (adds_to_one, 1_000_000_000 / one.max(1)),
+            "the time in which one came in, one a request, ns",
             50,
         ),
     ])

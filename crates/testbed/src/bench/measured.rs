@@ -30,7 +30,8 @@ pub fn close() -> Result<Vec<Row>> {
     rows("close", "close")
 }
 
-/// Writing a report with the log and without it, for SQLite and for PostgreSQL.
+/// Writing a report with the log and without it, for SQLite and for PostgreSQL: in the batches of reports that come in hundreds, and
+/// in those of one a request.
 pub fn append() -> Result<Vec<Row>> {
     rows("ingest", "append")
 }

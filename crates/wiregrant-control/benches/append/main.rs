@@ -30,30 +30,40 @@ use support::{config, key};
 
 /// Says that the rest of the line is a row.
 const MARK: &str = "wiregrant-bench-row: ";
-const NODES: u32 = 100;
-/// Reports of a node in one batch; together nearly as many as the sequencer takes up at most.
-const REPORTS_A_NODE: u64 = 10;
-/// Batches of each kind. The first of each is not counted.
-const ROUNDS: u64 = 41;
+/// Reports that come in hundreds: batches of nearly as many as the sequencer takes up at most.
+const IN_HUNDREDS: Batches = Batches { nodes: 100, reports_a_node: 10, rounds: 41 };
+/// Reports that come one a request: of that many are the batches that 128 connections lead to.
+const ONE_BY_ONE: Batches = Batches { nodes: 40, reports_a_node: 1, rounds: 401 };
 /// Where places in the log are made up for reports that are in none.
 const NO_LOG: u64 = 1 << 40;
 /// When the story begins.
 const BEGIN: i64 = 1_783_295_940;
 
+/// Batches that are written with the log and without it.
+struct Batches {
+    nodes: u32,
+    reports_a_node: u64,
+    /// Of each kind. The first of each is not counted.
+    rounds: u64,
+}
+
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let folder = tempfile::tempdir().expect("a folder");
-    let database = format!("sqlite:{}", folder.path().join("append.db").display());
-    print("SQLite", runtime.block_on(written(&database)));
-    let postgres = Postgres::start();
-    print("PostgreSQL", runtime.block_on(written(&postgres.url())));
+    for batches in [IN_HUNDREDS, ONE_BY_ONE] {
+        let database = format!("sqlite:{}", folder.path().join(format!("{}.db", batches.nodes)).display());
+        print("SQLite", &batches, runtime.block_on(written(&database, &batches)));
+        let postgres = Postgres::start();
+        print("PostgreSQL", &batches, runtime.block_on(written(&postgres.url(), &batches)));
+    }
 }
 
-fn print(engine: &str, [log, report]: [Duration; 2]) {
-    let reports = u128::from(NODES) * u128::from(REPORTS_A_NODE);
+fn print(engine: &str, batches: &Batches, [log, report]: [Duration; 2]) {
+    let reports = u128::from(batches.nodes) * u128::from(batches.reports_a_node);
     let each = |took: Duration| u64::try_from(took.as_nanos() / reports).expect("a measurement ends");
     let row = serde_json::json!({
-        "case": format!("{engine}, a report's entry in the log and its proof"), "value": each(log), "unit": "ns",
+        "case": format!("{engine}, a report's entry in the log and its proof, batches of {reports}"),
+        "value": each(log), "unit": "ns",
         "against": "writing the report itself, ns", "against_value": each(report), "bar_permille": 1_000_000,
         "less_is_better": true,
     });
@@ -61,25 +71,26 @@ fn print(engine: &str, [log, report]: [Duration; 2]) {
 }
 
 /// How long the log's part of a batch took, and a batch without the log: medians.
-async fn written(database: &str) -> [Duration; 2] {
+async fn written(database: &str, batches: &Batches) -> [Duration; 2] {
     let folder = tempfile::tempdir().expect("a folder");
     let clock = Clock::by_hand(Timestamp::from_unix_seconds(BEGIN).expect("in range"));
     let (plane, tasks) = ControlPlane::open(config(&folder, database), clock).await.expect("opens");
-    let keys: Vec<SigningKey> = (0..NODES).map(key).collect();
+    let keys: Vec<SigningKey> = (0..batches.nodes).map(key).collect();
+    let reports_a_node = batches.reports_a_node;
     enrol(&plane, &keys).await;
     let (mut sequence, mut made_up) = (0, NO_LOG);
     let (mut log, mut commits, mut whole, mut commits_without) = (vec![], vec![], vec![], vec![]);
-    for round in 0..ROUNDS {
+    for round in 0..batches.rounds {
         for turn in 0..2 {
             // Who is first in a round is second in the next.
             let with_log = (round + turn) % 2 == 0;
             let notes: Vec<_> = keys
                 .iter()
                 .flat_map(|key| {
-                    (1..=REPORTS_A_NODE).map(|n| signed(&plane, key, sequence + n)).collect::<Vec<_>>()
+                    (1..=reports_a_node).map(|n| signed(&plane, key, sequence + n)).collect::<Vec<_>>()
                 })
                 .collect();
-            sequence += REPORTS_A_NODE;
+            sequence += reports_a_node;
             let [first, commit] = if with_log {
                 with(&plane, &notes).await
             } else {
@@ -109,8 +120,7 @@ async fn with(plane: &Shared, notes: &[Signed<UsageReport>]) -> [Duration; 2] {
     let mut write = plane.store.write().await.expect("its turn");
     let started = Instant::now();
     let entries: Vec<String> = notes.iter().map(|note| report_entry(note.hash())).collect();
-    let appended =
-        recording::append(&mut write, Log::Reports, &plane.keys.reports, &entries).await.expect("entries");
+    let appended = recording::append(&mut write, Log::Reports, &plane.keys, &entries).await.expect("entries");
     let append = started.elapsed();
     rows(&mut write, notes, appended.first_index, appended.size).await;
     let started = Instant::now();
@@ -142,7 +152,7 @@ async fn rows(
     let rows: Vec<Report> = (first_index..).zip(notes).map(|(at, note)| row(note, at, acked_size)).collect();
     write.insert_reports(&rows).await.expect("reports");
     for stretch in [Stretch::Hour, Stretch::Day] {
-        let of_node = notes.chunks(usize::try_from(REPORTS_A_NODE).expect("ten")).map(|notes| {
+        let of_node = notes.chunk_by(|one, other| one.content().node == other.content().node).map(|notes| {
             let report = notes[0].content();
             let usage = report.usage.values().next().cloned().expect("one line");
             UsageAdded { node: report.node.clone(), begin: stretch.begin(report.start), usage }

@@ -234,7 +234,7 @@ impl<'a> Book<'a> {
         }
         let begun = clock::stopwatch();
         let entries: Vec<String> = self.new.iter().map(|report| report_entry(report.hash())).collect();
-        let signed = recording::append(write, Log::Reports, &plane.keys.reports, &entries).await?;
+        let signed = recording::append(write, Log::Reports, &plane.keys, &entries).await?;
         plane.figures.add_micros(&plane.figures.log_append_micros, begun.elapsed());
         let rows: Vec<Report> = (signed.first_index..)
             .zip(&self.new)

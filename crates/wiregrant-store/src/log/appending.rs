@@ -80,8 +80,9 @@ impl Write {
         Ok(self.took(log, grown))
     }
 
-    /// As [`Self::append`], with the checkpoint that `sign` makes of the log's new size and root: in fewer steps than with
-    /// [`Self::put_checkpoint`] after it, because whoever reports waits for each.
+    /// As [`Self::append`], with the checkpoint that `sign` makes of the log's new size and root, where `setting` has this value or
+    /// none: in fewer steps than by themselves, because whoever reports waits for each. `None` where it has another value; nothing
+    /// is appended then.
     ///
     /// # Errors
     /// As [`Self::append`] and [`Self::put_checkpoint`]; what `sign` says.
@@ -89,15 +90,18 @@ impl Write {
         &mut self,
         log: Log,
         entries: &[String],
+        setting: (&str, &str),
         sign: impl FnOnce(u64, Hash) -> Result<String, E>,
-    ) -> Result<(Appended, String), E> {
+    ) -> Result<Option<(Appended, String)>, E> {
         let grown = self.grown(log, entries).await?;
         let checkpoint = sign(grown.appended.edge.size(), grown.root)?;
+        if !self.move_head_signed(log, &grown, setting, &checkpoint).await? {
+            return Ok(None);
+        }
         if log == Log::Record {
             self.insert_entries(grown.appended.first_index, entries).await?;
         }
-        self.move_head_signed(log, &grown, &checkpoint).await?;
-        Ok((self.took(log, grown), checkpoint))
+        Ok(Some((self.took(log, grown), checkpoint)))
     }
 
     /// The log as it will be with these entries.
@@ -176,43 +180,60 @@ impl Write {
         Ok(())
     }
 
-    /// The head, the checkpoint at it and, on PostgreSQL, the subtrees in one message to the database.
-    async fn move_head_signed(&mut self, log: Log, grown: &Grown, note: &str) -> Result<(), StoreError> {
+    /// The head, the checkpoint at it and, on PostgreSQL, the subtrees in one message to the database; `false`, and nothing of it, where
+    /// the setting has another value. The statement reads the setting itself: this transaction holds the heads by then, and whoever
+    /// changes the setting held them before.
+    async fn move_head_signed(
+        &mut self,
+        log: Log,
+        grown: &Grown,
+        (setting, value): (&str, &str),
+        note: &str,
+    ) -> Result<bool, StoreError> {
         let Grown { appended, root, subtrees } = grown;
         let size = bigint("log size", appended.edge.size())?;
-        if matches!(self.transaction, Transaction::Sqlite(_)) {
-            self.insert_subtrees(log, subtrees).await?;
-        }
         match &mut self.transaction {
             Transaction::Sqlite(transaction) => {
                 // SQLite takes statements one after the other, with the values of all of them.
-                sqlx::query(
+                let done = sqlx::query(
                     "update log_heads
                         set size = $2, root = $3
-                      where log = $1;
+                      where log = $1
+                        and not exists (select 1 from settings where name = $5 and value <> $6);
                      insert into checkpoints (log, size, note)
-                     values ($1, $2, $4)",
+                     select $1, $2, $4
+                      where changes() > 0",
                 )
                 .bind(log.as_str())
                 .bind(size)
                 .bind(root.0.as_slice())
                 .bind(note)
+                .bind(setting)
+                .bind(value)
                 .execute(&mut **transaction)
                 .await?;
+                if done.rows_affected() == 0 {
+                    return Ok(false);
+                }
+                self.insert_subtrees(log, subtrees).await?;
+                Ok(true)
             }
             Transaction::Postgres(transaction) => {
-                sqlx::query(
+                let done = sqlx::query(
                     "with head as (
                          update log_heads
                             set size = $2, root = $3
                           where log = $1
+                            and not exists (select 1 from settings where name = $8 and value <> $9)
+                         returning log
                      ), roots as (
                          insert into log_subtrees (log, level, idx, hash)
-                         select $1, r.level, r.idx, r.hash
-                           from unnest($5::bigint[], $6::bigint[], $7::bytea[]) as r (level, idx, hash)
+                         select head.log, r.level, r.idx, r.hash
+                           from head, unnest($5::bigint[], $6::bigint[], $7::bytea[]) as r (level, idx, hash)
                      )
                      insert into checkpoints (log, size, note)
-                     values ($1, $2, $4)",
+                     select head.log, $2, $4
+                       from head",
                 )
                 .bind(log.as_str())
                 .bind(size)
@@ -221,11 +242,13 @@ impl Write {
                 .bind(subtrees.iter().map(|root| root.level).collect::<Vec<_>>())
                 .bind(subtrees.iter().map(|root| root.index).collect::<Vec<_>>())
                 .bind(subtrees.iter().map(|root| root.hash.0.as_slice()).collect::<Vec<_>>())
+                .bind(setting)
+                .bind(value)
                 .execute(&mut **transaction)
                 .await?;
+                Ok(done.rows_affected() > 0)
             }
         }
-        Ok(())
     }
 
     /// Keeps the signed checkpoint of a size.

@@ -25,10 +25,49 @@ fn tree(size: u64) -> MemoryTree {
 async fn append(store: &Store, from: u64, count: u64) {
     let mut write = store.write().await.unwrap();
     let sign = |size, root: Hash| Ok::<_, StoreError>(format!("size {size}, root {root}"));
-    let (appended, checkpoint) = write.append_signed(Log::Record, &entries(from, count), sign).await.unwrap();
+    let grown =
+        write.append_signed(Log::Record, &entries(from, count), ("log key", "one"), sign).await.unwrap();
+    let (appended, checkpoint) = grown.unwrap();
     assert_eq!(appended.first_index, from);
     assert_eq!(checkpoint, format!("size {}, root {}", from + count, appended.edge.root()));
     write.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_appended_where_the_setting_has_another_value() {
+    on_both(|store, _| async move {
+        let mut write = store.write().await.unwrap();
+        write.put_setting("log key", "one").await.unwrap();
+        write.commit().await.unwrap();
+        append(&store, 0, 300).await;
+
+        let mut write = store.write().await.unwrap();
+        write.put_setting("log key", "other").await.unwrap();
+        write.commit().await.unwrap();
+        for log in Log::ALL {
+            let mut write = store.write().await.unwrap();
+            let sign = |size, _| Ok::<_, StoreError>(format!("size {size}"));
+            // So many that a tile is completed, whose root would be kept by itself.
+            let grown = write.append_signed(log, &entries(300, 300), ("log key", "one"), sign).await.unwrap();
+            assert_eq!(grown, None, "{log}");
+            write.commit().await.unwrap();
+        }
+        let mut read = store.read().await.unwrap();
+        assert_eq!(read.log_size(Log::Record).await.unwrap(), 300);
+        assert_eq!(read.log_size(Log::Reports).await.unwrap(), 0);
+        assert_eq!(read.checkpoint_at(Log::Record, 600).await.unwrap(), None);
+        assert_eq!(read.newest_checkpoint(Log::Reports).await.unwrap(), None);
+        drop(read);
+
+        let mut write = store.write().await.unwrap();
+        write.put_setting("log key", "one").await.unwrap();
+        write.commit().await.unwrap();
+        append(&store, 300, 300).await;
+        let whole = tree(600);
+        let mut write = store.write().await.unwrap();
+        assert_eq!(write.edge(Log::Record).await.unwrap().root(), whole.root_at(600).unwrap());
+    })
+    .await;
 }
 
 #[tokio::test]
