@@ -117,6 +117,7 @@ async fn open(
     opened.held = held.len() as u64;
     entries.extend(held);
     let entries: Vec<String> = entries.iter().map(ToString::to_string).collect();
+    // The key first: only the one in force appends.
     write.put_setting(SETTING_LOG_KEY, &after.record.verifier().to_string()).await?;
     recording::append(&mut write, Log::Record, &after, &entries).await.map_err(failed)?;
     write.put_setting(SETTING_ORIGIN, origin.as_str()).await?;
